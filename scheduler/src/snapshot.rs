@@ -1,0 +1,95 @@
+//! The whole state as plain data: for a page that draws it, and for tests that check it.
+
+use crate::events::{ClientId, RequestId};
+use crate::scheduler::Scheduler;
+use crate::sequence::{Arrival, Sequence};
+use serde::{Deserialize, Serialize};
+use tilewright_plan::{BlockId, StepId};
+
+/// The scheduler's state at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The executor's epoch.
+    pub epoch: u64,
+    /// Whether there is an executor.
+    pub ready: bool,
+    /// By block id.
+    pub blocks: Vec<BlockState>,
+    /// Requests that hold blocks, in order of arrival.
+    pub running: Vec<SequenceSnapshot>,
+    /// Requests that wait for blocks, in order of arrival.
+    pub waiting: Vec<SequenceSnapshot>,
+    /// Steps issued whose output is not used yet.
+    pub in_flight: Vec<StepId>,
+}
+
+/// What a block is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockState {
+    /// Can be had.
+    Free,
+    /// Will be free when the step is done.
+    Fenced(StepId),
+    /// Held by so many block tables.
+    Referenced(u32),
+}
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SequenceSnapshot {
+    /// Whose.
+    pub client: ClientId,
+    /// Which.
+    pub request: RequestId,
+    /// Known tokens, the prompt's included.
+    pub tokens: usize,
+    /// The prompt's.
+    pub prompt_tokens: usize,
+    /// Tokens that steps in flight will sample.
+    pub pending: usize,
+    /// Positions computed, or being computed by steps in flight.
+    pub computed: usize,
+    /// Rows that could be computed now, blocks permitting.
+    pub rows_left: usize,
+    /// Its blocks.
+    pub block_table: Vec<BlockId>,
+}
+
+impl Scheduler {
+    /// The state at this moment. Costs time in proportion to blocks and requests, and nothing when not called.
+    pub fn snapshot(&self) -> Snapshot {
+        let block = |id| match (self.pool.references(id), self.pool.fence(id)) {
+            (0, Some(step)) => BlockState::Fenced(step),
+            (0, None) => BlockState::Free,
+            (references, _) => BlockState::Referenced(references),
+        };
+        let sequence = |arrival: &Arrival| self.sequences.get(arrival).map(|sequence| self.describe(sequence));
+        Snapshot {
+            epoch: self.epoch,
+            ready: self.ready,
+            blocks: (0..self.pool.total()).map(|id| block(BlockId(id))).collect(),
+            running: self.running.iter().filter_map(sequence).collect(),
+            waiting: self.waiting.iter().filter_map(sequence).collect(),
+            in_flight: self.in_flight.iter().map(|step| step.step).collect(),
+        }
+    }
+
+    /// Blocks in all, and blocks in the free list; the rest is referenced or fenced.
+    pub fn free_blocks(&self) -> (u32, u32) {
+        (self.pool.total(), self.pool.free())
+    }
+
+    fn describe(&self, sequence: &Sequence) -> SequenceSnapshot {
+        SequenceSnapshot {
+            client: sequence.client,
+            request: sequence.request,
+            tokens: sequence.tokens.len(),
+            prompt_tokens: sequence.spec.prompt.len(),
+            pending: sequence.pending.len(),
+            computed: sequence.computed,
+            rows_left: sequence.rows_left(self.limit),
+            block_table: sequence.table.clone(),
+        }
+    }
+}
