@@ -1,0 +1,286 @@
+/**
+ * The page's side: `connect()`, and the object with OpenAI's methods that it gives.
+ *
+ * The object outlives its link to the worker. When a link ends (the browser restarted the worker, the page went into the
+ * back/forward cache), requests on it fail with an error that says so, and the next request opens a new link.
+ */
+
+import { ChunkStream, whole } from "./chunk-stream.js";
+import { TilewrightError, connectionError, deviceError } from "./errors.js";
+import { Link } from "./link.js";
+import { holdLock } from "./liveness.js";
+import { readModelAddress, type ModelAddress } from "./model-address.js";
+import type {
+  ChatCompletion,
+  ChatCompletionChunk,
+  ChatCompletionRequest,
+  Completion,
+  CompletionRequest,
+} from "./openai.js";
+import { openWorker, preferredPlacement, type Placement } from "./placement.js";
+import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+
+/** This file's own URL, out of the bundler's sight: it would put the worker's script into the bundle. */
+const here = import.meta.url;
+
+/** What `connect` takes. */
+export interface ConnectOptions {
+  /**
+   * The URL of a `.gguf` file, the URL of a folder in Hugging Face layout, a repository as `org/name`, or the id of an
+   * embedded model. Without it: `smollm2-135m-instruct`, served from `../models/` beside the library's folder.
+   */
+  model?: string;
+  /** How far loading is; called again if the engine has to be started anew later. */
+  onProgress?: (progress: Progress) => void;
+  /** The engine failed outside of any request. The next request starts it anew. */
+  onError?: (error: TilewrightError) => void;
+  /** Where `tilewright-worker.js` is, if not beside this library. It must be of the page's own origin. */
+  workerUrl?: string | URL;
+  /**
+   * How long a server may send nothing of the model before the connection is tried again, in milliseconds (20 000); after
+   * three tries without a byte, connecting fails. Counts if this tab is the one that starts the loading.
+   */
+  stallMs?: number;
+  /** Gives up connecting. */
+  signal?: AbortSignal;
+}
+
+/** As with the openai package, the second argument of `create`. */
+export interface RequestOptions {
+  /** Cancels the request; its promise, or the loop over its chunks, rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** `create` of one endpoint: chunks with `stream: true`, one object without. */
+export interface Create<Request, Response, Chunk> {
+  (body: Request & { stream: true }, options?: RequestOptions): Promise<ChunkStream<Chunk>>;
+  (body: Request & { stream?: false | null }, options?: RequestOptions): Promise<Response>;
+  (body: Request, options?: RequestOptions): Promise<Response | ChunkStream<Chunk>>;
+}
+
+/** A model that is ready to answer. */
+export interface Tilewright {
+  readonly chat: {
+    readonly completions: { readonly create: Create<ChatCompletionRequest, ChatCompletion, ChatCompletionChunk> };
+  };
+  readonly completions: { readonly create: Create<CompletionRequest, Completion, Completion> };
+  /** The model's id. */
+  readonly model: string;
+  /** What computes, for a person to read. */
+  readonly device: string;
+  /** Family, context length, memory. */
+  readonly info: ModelInfo;
+  /** Leaves: open requests fail, and the worker drops the model some time after its last user left. */
+  close(): void;
+}
+
+/** Opens a model, loading it unless another tab has: then its engine is shared. */
+export async function connect(options: ConnectOptions = {}): Promise<Tilewright> {
+  options.signal?.throwIfAborted();
+  if (!globalThis.isSecureContext) {
+    throw deviceError(
+      "insecure_context",
+      `${location.origin} is not a secure context, so the browser offers neither WebGPU nor locks here; serve the page ` +
+        "over https, or from http://localhost",
+    );
+  }
+  const workerUrl = new URL(options.workerUrl ?? new URL("tilewright-worker.js", here), location.href);
+  const model = readModelAddress(options.model, location.href, workerUrl.href);
+  const client = new Client(model, workerUrl, options);
+  try {
+    await abortable(client.link(), options.signal);
+  } catch (error) {
+    client.close(error);
+    throw error;
+  }
+  return client.face;
+}
+
+class Client {
+  readonly #model: ModelAddress;
+  readonly #workerUrl: URL;
+  readonly #options: ConnectOptions;
+  #placement: Placement = preferredPlacement();
+  #link: Promise<Link> | undefined;
+  #open: Link | undefined;
+  #info: ModelInfo | undefined;
+  #closed: { reason: unknown } | undefined;
+
+  constructor(model: ModelAddress, workerUrl: URL, options: ConnectOptions) {
+    this.#model = model;
+    this.#workerUrl = workerUrl;
+    this.#options = options;
+    // A page in the back/forward cache must not be written to, or the browser throws it out; it reconnects when used again.
+    addEventListener("pagehide", this.#pageHidden);
+  }
+
+  /** What the page is given. */
+  get face(): Tilewright {
+    const info = (): ModelInfo => {
+      if (!this.#info) throw connectionError("not_connected", "this client is not connected");
+      return this.#info;
+    };
+    const create =
+      (endpoint: Endpoint) =>
+      (body: CompletionBody, options?: RequestOptions): Promise<unknown> =>
+        this.#create(endpoint, body, options);
+    return {
+      chat: { completions: { create: create("chat.completions") as Tilewright["chat"]["completions"]["create"] } },
+      completions: { create: create("completions") as Tilewright["completions"]["create"] },
+      get model() { return info().model; },
+      get device() { return info().device; },
+      get info() { return info(); },
+      close: () => { this.close(connectionError("closed", "this client was closed; connect again")); },
+    };
+  }
+
+  /** The open link, or a new one if there is none. */
+  async link(): Promise<Link> {
+    if (this.#closed) throw this.#closed.reason;
+    if (!this.#link) {
+      const link = this.#connect();
+      this.#link = link;
+      link.catch(() => { if (this.#link === link) this.#link = undefined; });
+    }
+    return this.#link;
+  }
+
+  close(reason: unknown): void {
+    if (this.#closed) return;
+    this.#closed = { reason };
+    removeEventListener("pagehide", this.#pageHidden);
+    this.#open?.end(reason);
+  }
+
+  readonly #pageHidden = (event: PageTransitionEvent): void => {
+    if (!event.persisted) return;
+    this.#open?.end(connectionError("page_hidden", "the page was left; send the request again"));
+  };
+
+  async #connect(): Promise<Link> {
+    try {
+      return await this.#connectIn(this.#placement);
+    } catch (error) {
+      const elsewhere = error instanceof TilewrightError && error.code === "webgpu_unavailable" && "gpu" in navigator;
+      if (this.#placement !== "shared" || !elsewhere || this.#closed) throw error;
+      // This browser gives WebGPU to pages and to dedicated workers only: one engine for this tab, then.
+      this.#placement = "dedicated";
+      return this.#connectIn("dedicated");
+    }
+  }
+
+  async #connectIn(placement: Placement): Promise<Link> {
+    const client = crypto.randomUUID();
+    const lock = `tilewright client ${client}`;
+    const unlock = await holdLock(navigator.locks, lock);
+    let link: Link;
+    try {
+      // The browser reports a failure in a later task, when the link is there.
+      const opened = openWorker(placement, this.#workerUrl, (error) => { link.end(error); });
+      link = new Link(opened.port, {
+        client,
+        lock,
+        model: this.#model,
+        stallMs: this.#options.stallMs,
+        onProgress: this.#options.onProgress,
+        onError: this.#options.onError,
+        onEnd: () => {
+          unlock();
+          opened.release();
+          if (this.#open === link) {
+            this.#open = undefined;
+            this.#link = undefined;
+          }
+        },
+      });
+    } catch (error) {
+      unlock();
+      throw error;
+    }
+    this.#open = link;
+    if (this.#closed) link.end(this.#closed.reason);
+    this.#info = await link.ready;
+    return link;
+  }
+
+  async #create(endpoint: Endpoint, body: CompletionBody, options: RequestOptions = {}): Promise<unknown> {
+    const { signal: inBody, ...fields } = body;
+    const signal = anySignal(options.signal, inBody);
+    signal?.throwIfAborted();
+    const request = plainJson(fields);
+    const link = await abortable(this.link(), signal);
+    return send(link, endpoint, request, body.stream === true, signal);
+  }
+}
+
+/** Sends one request over a link; what comes back is read as a stream, or gathered. */
+export async function send(
+  link: Link,
+  endpoint: Endpoint,
+  body: unknown,
+  streamed: boolean,
+  signal: AbortSignal | undefined,
+): Promise<unknown> {
+  signal?.throwIfAborted();
+  let over = (): void => undefined;
+  const stream = new ChunkStream<unknown>(() => {
+    over();
+    link.cancel(id);
+  });
+  const onAbort = (): void => {
+    link.cancel(id);
+    stream.fail(signal?.reason);
+  };
+  over = () => signal?.removeEventListener("abort", onAbort);
+  const id = link.request(endpoint, body, {
+    chunk: (chunk) => { stream.chunk(chunk); },
+    done: () => {
+      over();
+      stream.done();
+    },
+    fail: (reason) => {
+      over();
+      stream.fail(reason);
+    },
+  });
+  signal?.addEventListener("abort", onAbort, { once: true });
+  if (!streamed) return whole(stream);
+  await stream.started();
+  return stream;
+}
+
+type CompletionBody = (ChatCompletionRequest | CompletionRequest) & { stream?: boolean | null };
+
+/** What JSON keeps of a body: no `undefined`, no functions; a port would refuse the latter with an error that says little. */
+function plainJson(fields: object): unknown {
+  try {
+    return JSON.parse(JSON.stringify(fields)) as unknown;
+  } catch (error) {
+    throw new TilewrightError(
+      {
+        type: "invalid_request_error",
+        code: "body_not_json",
+        param: null,
+        message: `the request cannot be written as JSON: ${error instanceof Error ? error.message : String(error)}`,
+      },
+      { cause: error },
+    );
+  }
+}
+
+function anySignal(a: AbortSignal | undefined, b: AbortSignal | undefined): AbortSignal | undefined {
+  return a && b ? AbortSignal.any([a, b]) : (a ?? b);
+}
+
+/** A promise, or the signal's reason if that is sooner. */
+function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as `fetch`: the reason is the caller's.
+    const onAbort = (): void => { reject(signal.reason); };
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => { signal.removeEventListener("abort", onAbort); });
+  });
+}
+

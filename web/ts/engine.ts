@@ -1,0 +1,41 @@
+/**
+ * What the host needs of an engine, so that its own logic (sessions, sharing, crashes) is tested without one. The real one
+ * is wasm-engine.ts.
+ */
+
+import type { ErrorObject } from "./errors.js";
+import type { ModelAddress } from "./model-address.js";
+import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+
+/** A loaded model, answering. Clients are numbers, requests are the client's own numbers. */
+export interface Engine {
+  readonly info: ModelInfo;
+  hello(client: number): void;
+  /** Cancels all that the client asked for. */
+  gone(client: number): void;
+  submit(client: number, request: number, endpoint: Endpoint, body: unknown): void;
+  cancel(client: number, request: number): void;
+  /** Frees the model. */
+  close(): void;
+}
+
+/** Whom an engine tells. Nothing is told after `crashed`. */
+export interface EngineEvents {
+  progress(progress: Progress): void;
+  chunk(client: number, request: number, seq: number, chunk: unknown): void;
+  done(client: number, request: number): void;
+  error(client: number, request: number | undefined, error: ErrorObject): void;
+  /** The engine is gone, with every request in it. */
+  crashed(error: ErrorObject): void;
+}
+
+export interface StartOptions {
+  address: ModelAddress;
+  stallMs: number | undefined;
+  events: EngineEvents;
+  /** Gives up loading. */
+  signal: AbortSignal;
+}
+
+/** Loads a model; rejects with a `TilewrightError` or an error object. */
+export type StartEngine = (options: StartOptions) => Promise<Engine>;

@@ -1,0 +1,263 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import type { Engine, EngineEvents, StartOptions } from "./engine.js";
+import type { ErrorObject } from "./errors.js";
+import { Host } from "./host.js";
+import type { Locks } from "./liveness.js";
+import { PROTOCOL, type FromHost, type ToHost } from "./protocol.js";
+
+const CRASH: ErrorObject = { type: "server_error", code: "engine_crashed", param: null, message: "it crashed" };
+
+/** An engine that notes what it is told and says what the test wants. */
+class FakeEngine implements Engine {
+  readonly info;
+  readonly told: string[] = [];
+  readonly events: EngineEvents;
+
+  constructor(readonly options: StartOptions) {
+    this.events = options.events;
+    this.info = {
+      model: options.address.id, device: "a GPU", family: "llama", context: 64, vocabulary: 10,
+      memory: { weights: 1, kv: 2, scratch: 3 },
+    };
+  }
+
+  hello(client: number): void { this.told.push(`hello ${client}`); }
+  gone(client: number): void { this.told.push(`gone ${client}`); }
+  submit(client: number, request: number): void { this.told.push(`submit ${client}.${request}`); }
+  cancel(client: number, request: number): void { this.told.push(`cancel ${client}.${request}`); }
+  close(): void { this.told.push("close"); }
+}
+
+/** Locks that the test releases. */
+class FakeLocks implements Locks {
+  readonly waiting = new Map<string, () => void>();
+
+  request(name: string, options: { signal?: AbortSignal }, callback: () => Promise<void> | undefined): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.waiting.set(name, () => { resolve(callback()); });
+      options.signal?.addEventListener("abort", () => {
+        this.waiting.delete(name);
+        reject(new DOMException("aborted", "AbortError"));
+      });
+    });
+  }
+}
+
+/** A page: what it heard, and what it says. */
+class Page {
+  readonly heard: FromHost[] = [];
+  readonly #port: MessagePort;
+  #wake: (() => void) | undefined;
+
+  constructor(host: Host, readonly lock: string) {
+    const channel = new MessageChannel();
+    host.accept(channel.port2);
+    this.#port = channel.port1;
+    this.#port.addEventListener("message", (event: MessageEvent) => {
+      const message = event.data as FromHost;
+      if (message.type !== "welcome") this.heard.push(message);
+      this.#wake?.();
+    });
+    this.#port.start();
+    this.say({ type: "hello", protocol: PROTOCOL, client: lock, lock });
+  }
+
+  say(message: ToHost | { type: string }): void { this.#port.postMessage(message); }
+
+  load(name = "tiny"): this {
+    const url = `https://a.example/${name}.gguf`;
+    this.say({ type: "load", model: { id: name, url, layout: "gguf" }, stallMs: null });
+    return this;
+  }
+
+  ask(id: number): void { this.say({ type: "request", id, endpoint: "chat.completions", body: {} }); }
+
+  /** Waits for a message of this type, and takes it. */
+  async hear<T extends FromHost["type"]>(type: T): Promise<FromHost & { type: T }> {
+    for (;;) {
+      const at = this.heard.findIndex((message) => message.type === type);
+      if (at >= 0) return this.heard.splice(at, 1)[0] as FromHost & { type: T };
+      await new Promise<void>((resolve) => { this.#wake = resolve; });
+    }
+  }
+
+  /** Waits until the host has handled all that was said. */
+  async settled(): Promise<void> {
+    this.say({ type: "ping" });
+    await this.hear("pong");
+  }
+}
+
+let engines: FakeEngine[];
+/** Ends the loading of the newest engine. */
+let loaded: (error?: ErrorObject) => void;
+let locks: FakeLocks;
+let host: Host;
+
+beforeEach(() => {
+  engines = [];
+  locks = new FakeLocks();
+  host = new Host({
+    locks,
+    idleMs: 20,
+    start: (options) => new Promise((resolve, reject) => {
+      const engine = new FakeEngine(options);
+      engines.push(engine);
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as the wasm module does.
+      loaded = (error) => { if (error) reject(error); else resolve(engine); };
+      options.signal.addEventListener("abort", () => { reject(new Error("given up")); });
+    }),
+  });
+});
+
+async function readyPage(name?: string): Promise<Page> {
+  const before = engines.length;
+  const page = new Page(host, `lock ${Math.random()}`).load(name);
+  await page.settled();
+  if (engines.length > before) loaded();
+  await page.hear("ready");
+  return page;
+}
+
+describe("tabs and models", () => {
+  test("several tabs share one engine; all hear of its loading", async () => {
+    const a = new Page(host, "a").load();
+    await a.settled();
+    engines[0]?.events.progress({ phase: "downloading", loaded: 5, total: 10, file: "f", cached: false });
+    const b = new Page(host, "b").load();
+    expect((await a.hear("progress")).progress.loaded).toBe(5);
+    expect((await b.hear("progress")).progress.loaded).toBe(5);
+    loaded();
+    expect((await a.hear("ready")).info.model).toBe("tiny");
+    const ready = await b.hear("ready");
+    const c = await readyPage();
+    expect(engines.length).toBe(1);
+    expect(engines[0]?.told).toEqual(["hello 1", "hello 2", "hello 3"]);
+    expect(ready.instance).toBe(host.instance);
+    await c.settled();
+  });
+
+  test("a second model gets an engine of its own", async () => {
+    await readyPage("one");
+    await readyPage("two");
+    expect(engines.map((engine) => engine.options.address.id)).toEqual(["one", "two"]);
+  });
+
+  test("each answer goes to who asked", async () => {
+    const [a, b] = [await readyPage(), await readyPage()];
+    a.ask(1);
+    b.ask(1);
+    await Promise.all([a.settled(), b.settled()]);
+    const events = engines[0]?.events;
+    events?.chunk(2, 1, 0, "for b");
+    events?.chunk(1, 1, 0, "for a");
+    events?.done(1, 1);
+    events?.chunk(1, 1, 1, "after the end");
+    await a.settled();
+    expect((await b.hear("chunk")).chunk).toBe("for b");
+    expect(a.heard.map(({ type }) => type)).toEqual(["chunk", "done"]);
+    expect((await a.hear("chunk")).chunk).toBe("for a");
+  });
+
+  test("a load that fails is told to all who wait, and tried again for the next", async () => {
+    const [a, b] = [new Page(host, "a").load(), new Page(host, "b").load()];
+    await Promise.all([a.settled(), b.settled()]);
+    loaded({ type: "model_load_error", code: "file_not_found", param: "model", message: "404" });
+    expect((await a.hear("error")).error.code).toBe("file_not_found");
+    expect((await b.hear("error")).error.code).toBe("file_not_found");
+    await readyPage();
+    expect(engines.length).toBe(2);
+  });
+});
+
+describe("a tab that is gone", () => {
+  test.each(["lock", "bye"])("(by %s) takes its requests with it, and others go on", async (how) => {
+    const [a, b] = [await readyPage(), await readyPage()];
+    a.ask(1);
+    b.ask(1);
+    await Promise.all([a.settled(), b.settled()]);
+    if (how === "lock") locks.waiting.get(a.lock)?.();
+    else a.say({ type: "bye" });
+    await b.settled();
+    await b.settled();
+    expect(engines[0]?.told.slice(4)).toEqual(["gone 1"]);
+    engines[0]?.events.done(2, 1);
+    expect((await b.hear("done")).id).toBe(1);
+  });
+
+  test("leaves the model for a while, then it is dropped", async () => {
+    const a = await readyPage();
+    a.say({ type: "bye" });
+    const b = await readyPage();
+    expect(engines.length).toBe(1);
+    b.say({ type: "bye" });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(engines[0]?.told.at(-1)).toBe("close");
+    await readyPage();
+    expect(engines.length).toBe(2);
+  });
+
+  test("while the model loads: the loading is given up after a while", async () => {
+    const a = new Page(host, "a").load();
+    await a.settled();
+    a.say({ type: "bye" });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    expect(engines[0]?.options.signal.aborted).toBe(true);
+  });
+});
+
+describe("a crash", () => {
+  test("ends every request with an error, tells the others, and the next request gets a new engine", async () => {
+    const [a, b] = [await readyPage(), await readyPage()];
+    a.ask(1);
+    await a.settled();
+    engines[0]?.events.crashed(CRASH);
+    expect(await a.hear("error")).toMatchObject({ id: 1, error: CRASH });
+    const told = await b.hear("error");
+    expect(told.id).toBeUndefined();
+
+    b.ask(7);
+    b.ask(8);
+    b.say({ type: "cancel", id: 8 });
+    await b.settled();
+    expect(engines.length).toBe(2);
+    loaded();
+    await b.hear("ready");
+    expect(engines[1]?.told).toEqual(["hello 1", "hello 2", "submit 2.7"]);
+    engines[0]?.events.done(2, 7);
+    engines[1]?.events.chunk(2, 7, 0, "x");
+    expect(await b.hear("chunk")).toMatchObject({ id: 7, chunk: "x" });
+  });
+
+  test("while loading is a load that failed, once", async () => {
+    const a = new Page(host, "a").load();
+    await a.settled();
+    engines[0]?.events.crashed(CRASH);
+    loaded(CRASH);
+    await a.hear("error");
+    await a.settled();
+    expect(a.heard).toEqual([]);
+  });
+});
+
+describe("nonsense from a page", () => {
+  test.each([{ type: "nothing" }, { type: "load", model: 3 }, { type: "request", id: "1" }])(
+    "%j is answered in words, and the next message is heard",
+    async (message) => {
+      const page = new Page(host, "a");
+      page.say(message);
+      expect((await page.hear("error")).error.code).toBe("message_not_understood");
+      await page.settled();
+    },
+  );
+
+  test("a request without a model, and an id used twice, are errors of their own", async () => {
+    const page = new Page(host, "a");
+    page.ask(1);
+    expect(await page.hear("error")).toMatchObject({ id: 1, error: { code: "no_model" } });
+    const other = await readyPage();
+    other.ask(1);
+    other.ask(1);
+    expect(await other.hear("error")).toMatchObject({ id: 1, error: { code: "duplicate_request" } });
+  });
+});

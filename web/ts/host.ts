@@ -1,0 +1,147 @@
+/**
+ * The worker's side of every port: who is there, which model each wants, and when a model nobody wants is dropped.
+ *
+ * Models are shared by address. A second model loads beside the first. One that nobody uses is kept for a minute, so that
+ * a reload of the only tab does not load it again.
+ */
+
+import type { StartEngine } from "./engine.js";
+import { connectionError } from "./errors.js";
+import { whenReleased, type Locks } from "./liveness.js";
+import { PROTOCOL, readToHost, type HostMessage, type Port, type ToHost } from "./protocol.js";
+import { ServedModel, type Member } from "./served-model.js";
+
+export interface HostOptions {
+  start: StartEngine;
+  /** Absent where the browser has none: then a port's `close` and the page's `bye` are all there is. */
+  locks?: Locks | undefined;
+  /** How long an unused model is kept, in milliseconds. */
+  idleMs?: number;
+}
+
+const IDLE_MS = 60_000;
+
+export class Host {
+  /** Names this host in every message. */
+  readonly instance: string = crypto.randomUUID();
+  readonly #options: HostOptions;
+  readonly #models = new Map<string, { model: ServedModel; idle: ReturnType<typeof setTimeout> | undefined }>();
+  #clients = 0;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+  }
+
+  /** A page connected. */
+  accept(port: Port): void {
+    this.#clients += 1;
+    new Session(this, port, this.#clients, this.#options.locks);
+  }
+
+  /** The model of an address, for one more user. */
+  join(address: (ToHost & { type: "load" })["model"], stallMs: number | undefined, member: Member): ServedModel {
+    let entry = this.#models.get(address.url);
+    if (!entry) {
+      entry = { model: new ServedModel(address, this.#options.start), idle: undefined };
+      this.#models.set(address.url, entry);
+    }
+    clearTimeout(entry.idle);
+    entry.idle = undefined;
+    entry.model.join(member, stallMs);
+    return entry.model;
+  }
+
+  /** One user fewer. */
+  leave(url: string, client: number): void {
+    const entry = this.#models.get(url);
+    if (!entry) return;
+    entry.model.leave(client);
+    if (entry.model.isUsed || entry.idle !== undefined) return;
+    entry.idle = setTimeout(() => {
+      this.#models.delete(url);
+      entry.model.drop();
+    }, this.#options.idleMs ?? IDLE_MS);
+  }
+}
+
+/** One page's port. */
+class Session implements Member {
+  readonly client: number;
+  readonly #host: Host;
+  readonly #port: Port;
+  readonly #locks: Locks | undefined;
+  readonly #ended = new AbortController();
+  #using: { url: string; model: ServedModel } | undefined;
+
+  constructor(host: Host, port: Port, client: number, locks: Locks | undefined) {
+    this.#host = host;
+    this.#port = port;
+    this.client = client;
+    this.#locks = locks;
+    port.addEventListener("message", (event) => { this.#receive(event.data); });
+    port.addEventListener("close", () => { this.#end(); });
+    port.start();
+  }
+
+  send(message: HostMessage): void {
+    if (!this.#ended.signal.aborted) this.#port.postMessage({ ...message, instance: this.#host.instance });
+  }
+
+  #receive(data: unknown): void {
+    if (this.#ended.signal.aborted) return;
+    const message = readToHost(data);
+    if (!message) {
+      this.send({
+        type: "error",
+        error: connectionError(
+          "message_not_understood",
+          "the worker does not understand this page: they come from different versions of the library; reload every tab",
+        ).toJSON(),
+      });
+      return;
+    }
+    switch (message.type) {
+      case "hello":
+        this.send({ type: "welcome", protocol: PROTOCOL });
+        if (message.lock !== null && this.#locks) {
+          whenReleased(this.#locks, message.lock, this.#ended.signal, () => { this.#end(); });
+        }
+        return;
+      case "load":
+        this.#leave();
+        this.#using = {
+          url: message.model.url,
+          model: this.#host.join(message.model, message.stallMs ?? undefined, this),
+        };
+        return;
+      case "request":
+        if (this.#using) {
+          this.#using.model.submit(this.client, message.id, message.endpoint, message.body);
+        } else {
+          const error = connectionError("no_model", "no model is open on this connection; say which to load first");
+          this.send({ type: "error", id: message.id, error: error.toJSON() });
+        }
+        return;
+      case "cancel":
+        this.#using?.model.cancel(this.client, message.id);
+        return;
+      case "ping":
+        this.send({ type: "pong" });
+        return;
+      case "bye":
+        this.#end();
+    }
+  }
+
+  #leave(): void {
+    if (this.#using) this.#host.leave(this.#using.url, this.client);
+    this.#using = undefined;
+  }
+
+  #end(): void {
+    if (this.#ended.signal.aborted) return;
+    this.#leave();
+    this.#ended.abort();
+    this.#port.close();
+  }
+}

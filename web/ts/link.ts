@@ -1,0 +1,232 @@
+/**
+ * One page's end of one port: opens it, hands each message to the request it belongs to, and notices when the other side
+ * is gone. Pure protocol: no workers and no locks here, so every case is tested over a plain `MessageChannel`.
+ *
+ * A link ends once, for one reason, and then every request on it has that reason as its error: nothing hangs. What can
+ * end it: `end()`, a host of another instance answering, or silence. Silence is judged by unanswered pings and not by
+ * time alone, because a hidden tab's timers are late and its messages are not; a host that loads for minutes still answers.
+ */
+
+import type { ResponseSink } from "./chunk-stream.js";
+import { TilewrightError, connectionError, type ErrorObject } from "./errors.js";
+import type { ModelAddress } from "./model-address.js";
+import {
+  PROTOCOL,
+  readFromHost,
+  type Endpoint,
+  type FromHost,
+  type ModelInfo,
+  type Port,
+  type Progress,
+  type ToHost,
+} from "./protocol.js";
+
+/** Time limits, in milliseconds. */
+export interface LinkTimes {
+  /** How long the worker's first word may take: its script has to be fetched and started. */
+  hello: number;
+  /** Between two looks at a quiet line, while an answer is owed. */
+  ping: number;
+  /** How many pings in a row may stay unanswered. */
+  missed: number;
+}
+
+const TIMES: LinkTimes = { hello: 20_000, ping: 15_000, missed: 4 };
+
+export interface LinkOptions {
+  client: string;
+  lock: string | null;
+  model: ModelAddress;
+  /** See `ConnectOptions.stallMs`. */
+  stallMs?: number | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+  /** The engine failed with no request of ours to blame; the link lives, and the next request starts the engine anew. */
+  onError?: ((error: TilewrightError) => void) | undefined;
+  /** Called once, when the link has ended. */
+  onEnd?: ((reason: unknown) => void) | undefined;
+  times?: Partial<LinkTimes>;
+}
+
+/** An open port to the host, for one model. */
+export class Link {
+  readonly #port: Port;
+  readonly #options: LinkOptions;
+  readonly #times: LinkTimes;
+  readonly #requests = new Map<number, ResponseSink>();
+  /** Resolves when the model is ready; rejects if it cannot be loaded, or the link ended first. */
+  readonly ready: Promise<ModelInfo>;
+  #isReady!: (info: ModelInfo) => void;
+  #isNotReady!: (reason: unknown) => void;
+  #opening = true;
+  #instance: string | undefined;
+  #nextId = 1;
+  #ended: { reason: unknown } | undefined;
+  #helloTimer: ReturnType<typeof setTimeout> | undefined;
+  #pingTimer: ReturnType<typeof setInterval> | undefined;
+  #unanswered = 0;
+
+  constructor(port: Port, options: LinkOptions) {
+    this.#port = port;
+    this.#options = options;
+    this.#times = { ...TIMES, ...options.times };
+    this.ready = new Promise((resolve, reject) => {
+      this.#isReady = resolve;
+      this.#isNotReady = reject;
+    });
+    // Whoever opened the link may have left before it opened; the reason still reaches `onEnd`.
+    this.ready.catch(() => undefined);
+
+    port.addEventListener("message", (event) => { this.#receive(event.data); });
+    port.addEventListener("messageerror", () => {
+      this.end(connectionError("message_unreadable", "the worker sent a message that this page cannot read; reload the page"));
+    });
+    port.addEventListener("close", () => {
+      this.end(connectionError("worker_gone", "the worker that runs the model ended; the next request starts it anew"));
+    });
+    port.start();
+    this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock });
+    this.#send({ type: "load", model: options.model, stallMs: options.stallMs ?? null });
+    this.#helloTimer = setTimeout(() => {
+      this.end(connectionError(
+        "worker_did_not_answer",
+        `the worker did not answer within ${this.#times.hello / 1000} s; check that tilewright-worker.js is served, from ` +
+          "this page's own origin, and reload the page",
+      ));
+    }, this.#times.hello);
+    this.#watch();
+  }
+
+  /** Why it ended, if it has. */
+  get ended(): { reason: unknown } | undefined {
+    return this.#ended;
+  }
+
+  /** Sends a request; its sink hears of it until `done` or `fail`. */
+  request(endpoint: Endpoint, body: unknown, sink: ResponseSink): number {
+    const id = this.#nextId++;
+    if (this.#ended) {
+      sink.fail(this.#ended.reason);
+      return id;
+    }
+    this.#requests.set(id, sink);
+    this.#send({ type: "request", id, endpoint, body });
+    this.#watch();
+    return id;
+  }
+
+  /** Stops a request. Its sink hears nothing more of it; a request that is over already is left alone. */
+  cancel(id: number): void {
+    if (this.#requests.delete(id)) this.#send({ type: "cancel", id });
+    this.#watch();
+  }
+
+  /** Ends the link: every request still open fails for this reason. */
+  end(reason: unknown): void {
+    if (this.#ended) return;
+    this.#send({ type: "bye" });
+    this.#ended = { reason };
+    this.#opening = false;
+    clearTimeout(this.#helloTimer);
+    this.#watch();
+    this.#port.close();
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    this.#isNotReady(reason);
+    for (const sink of requests) sink.fail(reason);
+    this.#options.onEnd?.(reason);
+  }
+
+  #send(message: ToHost): void {
+    if (!this.#ended) this.#port.postMessage(message);
+  }
+
+  #receive(data: unknown): void {
+    if (this.#ended) return;
+    const message = readFromHost(data);
+    if (!message) return;
+    clearTimeout(this.#helloTimer);
+    this.#unanswered = 0;
+    this.#instance ??= message.instance;
+    if (message.instance !== this.#instance) {
+      this.end(connectionError(
+        "worker_restarted",
+        "the browser restarted the worker that runs the model; send the request again, and the model loads anew",
+      ));
+      return;
+    }
+    this.#handle(message);
+    this.#watch();
+  }
+
+  #handle(message: FromHost): void {
+    switch (message.type) {
+      case "welcome":
+        if (message.protocol !== PROTOCOL) {
+          this.end(connectionError(
+            "protocol_mismatch",
+            `the worker speaks protocol ${message.protocol} and this page ${PROTOCOL}: they come from different ` +
+              "versions of the library; reload every tab of this site",
+          ));
+        }
+        return;
+      case "progress":
+        this.#options.onProgress?.(message.progress);
+        return;
+      case "ready":
+        this.#opening = false;
+        this.#isReady(message.info);
+        return;
+      case "chunk":
+        this.#requests.get(message.id)?.chunk(message.chunk);
+        return;
+      case "done": {
+        const sink = this.#requests.get(message.id);
+        this.#requests.delete(message.id);
+        sink?.done();
+        return;
+      }
+      case "error":
+        this.#failed(message.id, message.error);
+        return;
+      case "pong":
+        return;
+    }
+  }
+
+  #failed(id: number | undefined, object: ErrorObject): void {
+    const error = new TilewrightError(object);
+    if (id !== undefined) {
+      const sink = this.#requests.get(id);
+      this.#requests.delete(id);
+      sink?.fail(error);
+    } else if (this.#opening) {
+      this.end(error);
+    } else {
+      this.#options.onError?.(error);
+    }
+  }
+
+  /** Pings while something is owed, and only then: a page at rest has no timer. */
+  #watch(): void {
+    const owed = !this.#ended && (this.#opening || this.#requests.size > 0);
+    if (!owed) {
+      clearInterval(this.#pingTimer);
+      this.#pingTimer = undefined;
+      return;
+    }
+    if (this.#pingTimer !== undefined) return;
+    this.#unanswered = 0;
+    this.#pingTimer = setInterval(() => {
+      if (this.#unanswered >= this.#times.missed) {
+        this.end(connectionError(
+          "worker_silent",
+          `the worker that runs the model has not answered for ${(this.#times.ping * this.#times.missed) / 1000} s; ` +
+            "send the request again, or close every tab of this site and open it anew",
+        ));
+        return;
+      }
+      this.#unanswered += 1;
+      this.#send({ type: "ping" });
+    }, this.#times.ping);
+  }
+}

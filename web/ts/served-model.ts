@@ -1,0 +1,188 @@
+/**
+ * One model of the host, shared by the tabs that use it: loading, then ready, then (crashed, or given up) absent again.
+ *
+ * A tab that joins while the model loads hears the progress from there on. A crash ends every request with an error, tells
+ * the other tabs, and leaves the model absent: the next request, from any tab, starts a new engine and waits for it.
+ */
+
+import type { Engine, StartEngine } from "./engine.js";
+import { toErrorObject, type ErrorObject } from "./errors.js";
+import type { ModelAddress } from "./model-address.js";
+import type { Endpoint, HostMessage, Progress } from "./protocol.js";
+
+/** A tab, as a model sees it. */
+export interface Member {
+  /** Unique in the host, never used again. */
+  readonly client: number;
+  send(message: HostMessage): void;
+}
+
+interface Joined {
+  member: Member;
+  /** Requests without an end yet. */
+  requests: Set<number>;
+}
+
+interface Waiting {
+  client: number;
+  id: number;
+  endpoint: Endpoint;
+  body: unknown;
+}
+
+type State =
+  | { kind: "absent" }
+  | { kind: "loading"; stop: AbortController; progress: Progress | undefined; waiting: Waiting[] }
+  | { kind: "ready"; engine: Engine };
+
+export class ServedModel {
+  readonly #address: ModelAddress;
+  readonly #start: StartEngine;
+  readonly #joined = new Map<number, Joined>();
+  #state: State = { kind: "absent" };
+  #stallMs: number | undefined;
+
+  constructor(address: ModelAddress, start: StartEngine) {
+    this.#address = address;
+    this.#start = start;
+  }
+
+  get isUsed(): boolean {
+    return this.#joined.size > 0;
+  }
+
+  /** A tab wants this model; it hears `ready`, now or later, or an error. */
+  join(member: Member, stallMs: number | undefined): void {
+    this.#joined.set(member.client, { member, requests: new Set() });
+    this.#stallMs = stallMs;
+    switch (this.#state.kind) {
+      case "ready":
+        this.#state.engine.hello(member.client);
+        member.send({ type: "ready", info: this.#state.engine.info });
+        return;
+      case "loading":
+        if (this.#state.progress) member.send({ type: "progress", progress: this.#state.progress });
+        return;
+      case "absent":
+        this.#load();
+    }
+  }
+
+  /** A tab is gone, and with it what it asked for. */
+  leave(client: number): void {
+    if (!this.#joined.delete(client)) return;
+    if (this.#state.kind === "ready") this.#state.engine.gone(client);
+    if (this.#state.kind === "loading") {
+      this.#state.waiting = this.#state.waiting.filter((request) => request.client !== client);
+    }
+  }
+
+  submit(client: number, id: number, endpoint: Endpoint, body: unknown): void {
+    const joined = this.#joined.get(client);
+    if (!joined) return;
+    if (joined.requests.has(id)) {
+      joined.member.send({ type: "error", id, error: duplicate(id) });
+      return;
+    }
+    joined.requests.add(id);
+    if (this.#state.kind === "absent") this.#load();
+    if (this.#state.kind === "ready") this.#state.engine.submit(client, id, endpoint, body);
+    else if (this.#state.kind === "loading") this.#state.waiting.push({ client, id, endpoint, body });
+  }
+
+  cancel(client: number, id: number): void {
+    if (!this.#joined.get(client)?.requests.delete(id)) return;
+    if (this.#state.kind === "ready") this.#state.engine.cancel(client, id);
+    if (this.#state.kind === "loading") {
+      this.#state.waiting = this.#state.waiting.filter((request) => request.client !== client || request.id !== id);
+    }
+  }
+
+  /** Frees the model, or gives up loading it. */
+  drop(): void {
+    const state = this.#state;
+    this.#state = { kind: "absent" };
+    if (state.kind === "ready") state.engine.close();
+    if (state.kind === "loading") state.stop.abort();
+  }
+
+  #load(): void {
+    const stop = new AbortController();
+    const state: State = { kind: "loading", stop, progress: undefined, waiting: [] };
+    this.#state = state;
+    let engine: Engine | undefined;
+    const isCurrent = (): boolean =>
+      this.#state === state || (this.#state.kind === "ready" && this.#state.engine === engine);
+
+    const starting = this.#start({
+      address: this.#address,
+      stallMs: this.#stallMs,
+      signal: stop.signal,
+      events: {
+        progress: (progress) => {
+          if (this.#state !== state) return;
+          state.progress = progress;
+          for (const { member } of this.#joined.values()) member.send({ type: "progress", progress });
+        },
+        chunk: (client, id, seq, chunk) => {
+          const joined = this.#joined.get(client);
+          if (isCurrent() && joined?.requests.has(id)) joined.member.send({ type: "chunk", id, seq, chunk });
+        },
+        done: (client, id) => {
+          const joined = this.#joined.get(client);
+          if (isCurrent() && joined?.requests.delete(id)) joined.member.send({ type: "done", id });
+        },
+        error: (client, id, error) => {
+          const joined = this.#joined.get(client);
+          if (!isCurrent() || !joined) return;
+          if (id === undefined) joined.member.send({ type: "error", error });
+          else if (joined.requests.delete(id)) joined.member.send({ type: "error", id, error });
+        },
+        crashed: (error) => {
+          if (isCurrent()) this.#fail(error);
+        },
+      },
+    });
+    starting.then(
+      (started) => {
+        if (this.#state !== state) {
+          // Dropped or crashed meanwhile.
+          started.close();
+          return;
+        }
+        engine = started;
+        this.#state = { kind: "ready", engine };
+        for (const { member } of this.#joined.values()) {
+          engine.hello(member.client);
+          member.send({ type: "ready", info: engine.info });
+        }
+        for (const { client, id, endpoint, body } of state.waiting) engine.submit(client, id, endpoint, body);
+      },
+      (error: unknown) => {
+        if (this.#state === state) this.#fail(toErrorObject(error));
+      },
+    );
+  }
+
+  /** Every request ends with this error; tabs without one are told as well. */
+  #fail(error: ErrorObject): void {
+    const state = this.#state;
+    this.#state = { kind: "absent" };
+    if (state.kind === "ready") state.engine.close();
+    for (const { member, requests } of this.#joined.values()) {
+      const ids = [...requests];
+      requests.clear();
+      for (const id of ids) member.send({ type: "error", id, error });
+      if (ids.length === 0) member.send({ type: "error", error });
+    }
+  }
+}
+
+function duplicate(id: number): ErrorObject {
+  return {
+    type: "invalid_request_error",
+    code: "duplicate_request",
+    param: null,
+    message: `request ${id} of this page is still running; give each request an id of its own`,
+  };
+}

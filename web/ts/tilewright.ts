@@ -1,0 +1,18 @@
+/**
+ * `import { connect } from "tilewright"`: a language model in this browser, behind OpenAI's chat and text completions.
+ *
+ * ```js
+ * const tw = await connect({ onProgress: (p) => console.log(p.loaded, p.total) });
+ * const stream = await tw.chat.completions.create({ messages: [{ role: "user", content: "Hi!" }], stream: true });
+ * for await (const chunk of stream) console.log(chunk.choices[0]?.delta.content);
+ * ```
+ */
+
+export { connect } from "./client.js";
+export type { ConnectOptions, Create, RequestOptions, Tilewright } from "./client.js";
+export type { ChunkStream } from "./chunk-stream.js";
+export { TilewrightError } from "./errors.js";
+export type { ErrorObject } from "./errors.js";
+export { DEFAULT_MODEL } from "./model-address.js";
+export type { ModelInfo, Progress } from "./protocol.js";
+export type * from "./openai.js";

@@ -1,0 +1,297 @@
+/**
+ * The engine itself: the wasm module `tilewright_web`, one instance of it per loaded model.
+ *
+ * One instance each, because a panic ends an instance for good (a trap leaves its heap as it was, locks held and all), and
+ * because each then has 4 GiB of heap of its own. wasm-bindgen's glue is a module with one instance in it, so another
+ * instance is the same glue under another address (`?instance=2`); the compiled code is shared. An instance whose model
+ * was dropped is used again, a crashed one never.
+ */
+
+import type { Engine, EngineEvents, StartEngine, StartOptions } from "./engine.js";
+import { TilewrightError, connectionError, serverError, type ErrorObject } from "./errors.js";
+import { openFileCache } from "./file-cache.js";
+import { fileNameOf } from "./model-address.js";
+import { HttpModelFiles, type ModelFiles } from "./model-files.js";
+import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+import { requireWebGpu } from "./webgpu.js";
+
+/** This file's own URL, out of the bundler's sight: it would put the wasm into the bundle. */
+const here = import.meta.url;
+
+/** What `web/src/lib.rs` exports. */
+interface Glue {
+  default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
+  on_panic(listener: (message: string) => void): void;
+  load(
+    id: string,
+    ggufFile: string | undefined,
+    files: ModelFiles,
+    progress: (json: string) => void,
+    output: (json: string) => void,
+  ): Promise<WasmEngine>;
+}
+
+interface WasmEngine {
+  /** JSON of a `ModelInfo`. */
+  info(): string;
+  hello(client: number): void;
+  gone(client: number): void;
+  submit(client: number, request: number, endpoint: Endpoint, body: string): void;
+  cancel(client: number, request: number): void;
+  /** Resolves when the engine has answered everything and let go of the model. */
+  shutdown(): Promise<void>;
+}
+
+/** What the `output` callback is given, as JSON. */
+type WasmOutput =
+  | { kind: "chunk"; client: number; request: number; seq: number; chunk: unknown }
+  | { kind: "done"; client: number; request: number }
+  | { kind: "error"; client: number; request?: number; error: ErrorObject }
+  | { kind: "ended"; error: ErrorObject };
+
+/** What the `progress` callback is given, as JSON. */
+interface WasmProgress {
+  phase: Progress["phase"];
+  total?: number;
+}
+
+/** Between two progress messages of one phase. */
+const PROGRESS_MS = 50;
+
+interface Instance {
+  glue: Glue;
+  number: number;
+  memory: WebAssembly.Memory;
+  /** Called when it traps; there is one model per instance. */
+  trapped: (error: ErrorObject) => void;
+}
+
+const idle: Instance[] = [];
+const live = new Map<number, Instance>();
+let compiled: Promise<WebAssembly.Module> | undefined;
+let instances = 0;
+
+/** Loads a model into an instance of its own. */
+export const startWasmEngine: StartEngine = async (options) => {
+  const meter = new Meter(options.events);
+  meter.phase("starting");
+  await requireWebGpu(navigator);
+  const instance = await takeInstance();
+  const trap = new Promise<never>((_, reject) => {
+    instance.trapped = (error) => {
+      retire(instance);
+      options.events.crashed(error);
+      reject(new TilewrightError(error));
+    };
+  });
+  // If it traps later, `crashed` has said so.
+  trap.catch(() => undefined);
+  try {
+    return await Promise.race([trap, load(instance, options, meter)]);
+  } catch (error) {
+    if (live.has(instance.number)) idle.push(instance);
+    options.signal.throwIfAborted();
+    throw error;
+  }
+};
+
+async function load(instance: Instance, options: StartOptions, meter: Meter): Promise<Engine> {
+  const { address, events, signal, stallMs } = options;
+  const files = new HttpModelFiles(address, await openFileCache(), {
+    ...(stallMs === undefined ? {} : { stallMs }),
+    signal,
+    onBytes: (file, loaded, length, cached) => { meter.bytes(file, loaded, length, cached); },
+  });
+  const wasm = await instance.glue.load(
+    address.id,
+    address.layout === "gguf" ? fileNameOf(address) : undefined,
+    files,
+    (json) => {
+      const { phase, total } = JSON.parse(json) as WasmProgress;
+      meter.phase(phase, total);
+    },
+    (json) => { tell(JSON.parse(json) as WasmOutput, events); },
+  );
+  return new LoadedEngine(instance, wasm);
+}
+
+function tell(output: WasmOutput, events: EngineEvents): void {
+  switch (output.kind) {
+    case "chunk":
+      events.chunk(output.client, output.request, output.seq, output.chunk);
+      return;
+    case "done":
+      events.done(output.client, output.request);
+      return;
+    case "error":
+      events.error(output.client, output.request, output.error);
+      return;
+    case "ended":
+      events.crashed(output.error);
+  }
+}
+
+class LoadedEngine implements Engine {
+  readonly info: ModelInfo;
+  readonly #instance: Instance;
+  readonly #wasm: WasmEngine;
+
+  constructor(instance: Instance, wasm: WasmEngine) {
+    this.#instance = instance;
+    this.#wasm = wasm;
+    this.info = JSON.parse(wasm.info()) as ModelInfo;
+  }
+
+  hello(client: number): void {
+    this.#call(() => { this.#wasm.hello(client); });
+  }
+
+  gone(client: number): void {
+    this.#call(() => { this.#wasm.gone(client); });
+  }
+
+  submit(client: number, request: number, endpoint: Endpoint, body: unknown): void {
+    this.#call(() => { this.#wasm.submit(client, request, endpoint, JSON.stringify(body)); });
+  }
+
+  cancel(client: number, request: number): void {
+    this.#call(() => { this.#wasm.cancel(client, request); });
+  }
+
+  close(): void {
+    this.#call(() => {
+      void this.#wasm.shutdown().then(() => {
+        if (live.has(this.#instance.number)) idle.push(this.#instance);
+      });
+    });
+  }
+
+  /** A trap in a call is a crash, and not the caller's error. */
+  #call(work: () => void): void {
+    if (!live.has(this.#instance.number)) return;
+    try {
+      work();
+    } catch (error) {
+      this.#instance.trapped(crash(error));
+    }
+  }
+}
+
+async function takeInstance(): Promise<Instance> {
+  const rested = idle.pop();
+  if (rested) return rested;
+  const module = await compile();
+  const number = ++instances;
+  const address = new URL(`tilewright_web.js?instance=${number}`, here).href;
+  let glue: Glue;
+  try {
+    glue = (await import(/* @vite-ignore */ address)) as Glue;
+  } catch (error) {
+    throw filesMissing("tilewright_web.js", error);
+  }
+  const { memory } = await glue.default({ module_or_path: module });
+  const instance: Instance = { glue, number, memory, trapped: () => { retire(instance); } };
+  live.set(number, instance);
+  glue.on_panic((message) => { instance.trapped(crash(message)); });
+  return instance;
+}
+
+function retire(instance: Instance): void {
+  live.delete(instance.number);
+  const at = idle.indexOf(instance);
+  if (at >= 0) idle.splice(at, 1);
+  instance.trapped = () => undefined;
+}
+
+async function compile(): Promise<WebAssembly.Module> {
+  compiled ??= fetchModule();
+  try {
+    return await compiled;
+  } catch (error) {
+    compiled = undefined;
+    throw error;
+  }
+}
+
+async function fetchModule(): Promise<WebAssembly.Module> {
+  const url = new URL("tilewright_web_bg.wasm", here).href;
+  try {
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+    // Compiling while it arrives, and the browser's code cache, need the right type; without it, the slow way.
+    if (response.headers.get("content-type")?.startsWith("application/wasm")) {
+      return await WebAssembly.compileStreaming(response);
+    }
+    return await WebAssembly.compile(await response.arrayBuffer());
+  } catch (error) {
+    throw filesMissing("tilewright_web_bg.wasm", error);
+  }
+}
+
+function filesMissing(name: string, error: unknown): TilewrightError {
+  const detail = error instanceof Error ? error.message : String(error);
+  return connectionError(
+    "library_file_missing",
+    `${new URL(name, here).href} could not be loaded (${detail}); the library's files have to lie in one folder`,
+  );
+}
+
+function crash(error: unknown): ErrorObject {
+  const detail = error instanceof Error ? error.message : String(error);
+  return serverError(
+    "engine_crashed",
+    `the engine crashed (${detail}) and will be started anew by the next request; please report what led to it`,
+  ).toJSON();
+}
+
+/**
+ * Traps that no call of ours sees: in a task that the browser resumed. A panic was reported by its hook before; what is
+ * left is memory that ran out, and defects of the compiler or browser. A stack that names an instance names the crashed one.
+ */
+export function watchTraps(scope: EventTarget): void {
+  const check = (error: unknown): void => {
+    if (!(error instanceof WebAssembly.RuntimeError)) return;
+    const named = /tilewright_web\.js\?instance=(\d+)/.exec(error.stack ?? "")?.[1];
+    const instance = named === undefined ? undefined : live.get(Number(named));
+    if (named !== undefined && !instance) return;
+    for (const trapped of instance ? [instance] : [...live.values()]) trapped.trapped(crash(error));
+  };
+  scope.addEventListener("error", (event) => { check((event as ErrorEvent).error); });
+  scope.addEventListener("unhandledrejection", (event) => { check((event as PromiseRejectionEvent).reason); });
+}
+
+/** Gathers what is known of the loading into one `Progress`, and says it not too often. */
+class Meter {
+  readonly #events: EngineEvents;
+  readonly #files = new Map<string, { loaded: number; length: number | undefined }>();
+  #progress: Progress = { phase: "starting", loaded: 0, total: null, file: null, cached: false };
+  #total: number | undefined;
+  #saidAt = 0;
+
+  constructor(events: EngineEvents) {
+    this.#events = events;
+  }
+
+  /** @param total bytes of all files, where the model says so beforehand */
+  phase(phase: Progress["phase"], total?: number): void {
+    this.#total = total ?? this.#total;
+    this.#say({ phase }, phase !== this.#progress.phase);
+  }
+
+  bytes(file: string, loaded: number, length: number | undefined, cached: boolean): void {
+    this.#files.set(file, { loaded, length });
+    const files = [...this.#files.values()];
+    const sum = files.reduce((bytes, each) => bytes + each.loaded, 0);
+    const lengths = files.reduce((bytes, each) => bytes + (each.length ?? NaN), 0);
+    const total = this.#total ?? (Number.isNaN(lengths) ? null : lengths);
+    this.#say({ phase: "downloading", loaded: sum, total, file, cached }, loaded === length);
+  }
+
+  #say(change: Partial<Progress>, now: boolean): void {
+    this.#progress = { ...this.#progress, ...change };
+    const time = performance.now();
+    if (!now && time - this.#saidAt < PROGRESS_MS) return;
+    this.#saidAt = time;
+    this.#events.progress(this.#progress);
+  }
+}
