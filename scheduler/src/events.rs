@@ -161,7 +161,7 @@ pub enum Event {
         epoch: u64,
         /// The step.
         step: StepId,
-        /// One token per chunk that sampled, in the plan's order.
+        /// One token per chunk that sampled. Those of sequences closed meanwhile may be left out.
         tokens: Vec<Sampled>,
         /// From issue to output. Not looked at by the first-come policy, which does not predict step times.
         elapsed: Millis,

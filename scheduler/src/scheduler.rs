@@ -216,12 +216,20 @@ impl Scheduler {
     }
 
     fn use_tokens(&mut self, step: &InFlight, tokens: Vec<Sampled>, commands: &mut Vec<Command>) {
-        for (row, sampled) in step.rows.iter().filter(|row| row.samples).zip(tokens) {
+        let mut tokens: BTreeMap<SequenceId, Sampled> =
+            tokens.into_iter().map(|sampled| (sampled.sequence, sampled)).collect();
+        for row in step.rows.iter().filter(|row| row.samples) {
             // Absent if it ended meanwhile; not pending if it is to be computed again.
             let Some(sequence) = self.sequences.get_mut(&row.arrival) else { continue };
-            if sequence.pending.front() != Some(&step.step) || sampled.sequence != row.sequence {
+            if sequence.pending.front() != Some(&step.step) {
                 continue;
             }
+            let Some(sampled) = tokens.remove(&row.sequence) else {
+                // An executor may forget the tokens of a sequence that a later step closed: it was preempted.
+                sequence.pending.clear();
+                self.preempt(row.arrival);
+                continue;
+            };
             sequence.pending.pop_front();
             let end = sequence.push(sampled.token, self.limit);
             let Sequence { client, request, next_seq: seq, .. } = *sequence;
@@ -261,6 +269,9 @@ impl Scheduler {
             // What it should have opened is not open, so there is nothing to close.
             let opened = |sequence| step.rows.iter().any(|row| row.opens && row.sequence == sequence);
             self.to_close.retain(|&sequence| !opened(sequence));
+            for later in &mut self.in_flight {
+                later.closes.retain(|&sequence| !opened(sequence));
+            }
         }
         for later in &mut self.in_flight {
             later.collateral = true;
@@ -333,6 +344,11 @@ impl Scheduler {
     /// Issues steps while the executor takes them, and seats newcomers meanwhile.
     fn pump(&mut self, commands: &mut Vec<Command>) {
         let Some(capacity) = self.capacity.filter(|_| self.ready) else { return };
+        // Steps that were out when one failed may fail for its sake. What was built on them would too, and so on for ever,
+        // so they come back first.
+        if self.in_flight.iter().any(|step| step.collateral) {
+            return;
+        }
         let mut may_admit = true;
         while self.in_flight.len() < capacity.depth as usize
             && let Some((plan, in_flight)) = self.plan_step(&capacity, &mut may_admit)

@@ -45,9 +45,9 @@ impl FakeModel {
         }
     }
 
-    /// The step's output is now known outside.
-    pub fn finish(&mut self, step: StepId) {
-        self.unfinished.remove(&step);
+    /// The outputs of all steps before this one, or of all there are, are now known outside.
+    pub fn finish_before(&mut self, oldest: Option<StepId>) {
+        self.unfinished.retain(|step, _| oldest.is_some_and(|oldest| *step >= oldest));
     }
 
     /// Blocks at or above the new number lose what they hold.

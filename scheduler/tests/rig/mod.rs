@@ -67,10 +67,16 @@ pub struct Rig {
     pub streams: BTreeMap<Name, Stream>,
     pub rejected: Vec<(Name, RejectReason)>,
     pub wanted_epoch: u64,
+    /// Leaves out the tokens of sequences that were closed while their step was out, as executors may.
+    pub forgetful: bool,
     /// The next plan is refused.
     pub refuse_next: bool,
     /// A refused step was issued and not reported yet: plans that build on it can't be right.
     pub refused: BTreeSet<StepId>,
+    /// Failures reported, and waiting for results of earlier steps.
+    failing: BTreeSet<StepId>,
+    /// The newest step that was out when a failure was last used.
+    barrier: Option<StepId>,
     gone: BTreeSet<ClientId>,
 }
 
@@ -86,8 +92,11 @@ impl Rig {
             streams: BTreeMap::new(),
             rejected: Vec::new(),
             wanted_epoch: 0,
+            forgetful: false,
             refuse_next: false,
             refused: BTreeSet::new(),
+            failing: BTreeSet::new(),
+            barrier: None,
             gone: BTreeSet::new(),
         };
         rig.send(Event::ExecutorReady { epoch: 0, capacity });
@@ -111,7 +120,13 @@ impl Rig {
             Event::ClientGone { client } => _ = self.gone.insert(client),
             _ => {}
         }
+        let newest = self.issued.iter().map(|issued| issued.step).max();
         let commands = self.scheduler.handle(event, self.now);
+        let out = self.scheduler.snapshot().in_flight;
+        if self.failing.iter().any(|step| !out.contains(step)) {
+            self.failing.retain(|step| out.contains(step));
+            self.barrier = newest;
+        }
         for command in &commands {
             self.carry_out(command);
         }
@@ -121,14 +136,15 @@ impl Rig {
 
     /// Reports the step at `index` of those issued.
     pub fn report(&mut self, index: usize) -> Vec<Command> {
-        let Some(Issued { epoch, step, result, .. }) = self.issued.remove(index) else { return Vec::new() };
-        // Outputs are used in order: this one is done for good when all before it are.
-        if self.issued.iter().take(index).all(|other| other.epoch != epoch) {
-            let newer = self.issued.iter().find(|other| other.epoch == epoch).map(|other| other.step);
-            for done in (0..newer.map_or(step.0 + 1, |newer| newer.0)).map(StepId) {
-                self.fake.finish(done);
-                self.refused.remove(&done);
-            }
+        let Some(Issued { epoch, step, mut result, .. }) = self.issued.remove(index) else { return Vec::new() };
+        // Outputs are used in order: those before the oldest that is still out are done for good.
+        let oldest = self.issued.iter().find(|other| other.epoch == self.wanted_epoch).map(|other| other.step);
+        self.fake.finish_before(oldest);
+        self.refused.retain(|done| oldest.is_some_and(|oldest| *done >= oldest));
+        match &mut result {
+            Ok(tokens) if self.forgetful => tokens.retain(|sampled| self.fake.open.contains_key(&sampled.sequence)),
+            Ok(_) => {}
+            Err(_) => _ = self.failing.insert(step),
         }
         self.send(match result {
             Ok(tokens) => Event::StepDone { epoch, step, tokens, elapsed: Millis(5) },
@@ -248,7 +264,9 @@ impl Rig {
         }
         // I17: whoever could compute has a step out, or lacks a block that is on its way back.
         let fenced = count(|block| matches!(block, BlockState::Fenced(_)));
-        if self.ready && in_flight.len() < self.fake.capacity.depth as usize {
+        // After a failure nothing is issued until all that was out is back.
+        let held = self.barrier.is_some_and(|barrier| in_flight.iter().any(|step| *step <= barrier));
+        if self.ready && !held && in_flight.len() < self.fake.capacity.depth as usize {
             for sequence in running {
                 let slots = sequence.block_table.len() * self.fake.capacity.block_size as usize - sequence.computed;
                 assert!(sequence.rows_left == 0 || (slots == 0 && fenced > 0), "I17: {snapshot:#?}");
