@@ -1,0 +1,3 @@
+//! What a fresh machine lacks.
+
+pub(crate) mod wasm_toolchain;

@@ -1,0 +1,104 @@
+//! A Rust compiler for `wasm32-unknown-unknown`: rustup's where it can be had, else Debian's.
+//!
+//! With rustup one more copy of the standard library is all it takes. Where rustup cannot fetch it (no network, a mirror
+//! without it), Debian's `rustc-web` compiles the standard library from its own sources, which is a feature of
+//! unstable cargo that `RUSTC_BOOTSTRAP=1` opens. The module needs no threads, so both give the same code
+//! (kernels run on the GPU; the CPU engine with its threads is a module of its own).
+//!
+//! Nothing is remembered between runs: what is installed decides, so a machine that changes is seen at once.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The target triple of the browser.
+pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Debian's packages that compile for the browser together.
+pub(crate) const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld-19"];
+
+/// A toolchain that is installed and can compile for the browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WasmToolchain {
+    /// The default `cargo`, whose standard library for wasm is installed.
+    Rustup,
+    /// `/usr/bin/cargo` of Debian's package `cargo-web`, which builds the standard library first.
+    Debian,
+}
+
+impl WasmToolchain {
+    /// The toolchain to use now, if one is installed. `TILEWRIGHT_WASM_TOOLCHAIN=rustup|debian` decides between two.
+    pub(crate) fn installed() -> Result<Option<Self>> {
+        match env::var("TILEWRIGHT_WASM_TOOLCHAIN").as_deref() {
+            Ok("rustup") => return Ok(Some(Self::Rustup).filter(|_| rustup_has_target())),
+            Ok("debian") => return Ok(Some(Self::Debian).filter(|_| debian_is_installed())),
+            Ok("") | Err(_) => {}
+            Ok(other) => bail!("TILEWRIGHT_WASM_TOOLCHAIN is {other:?}: it must be `rustup` or `debian`"),
+        }
+        Ok(if rustup_has_target() {
+            Some(Self::Rustup)
+        } else if debian_is_installed() {
+            Some(Self::Debian)
+        } else {
+            None
+        })
+    }
+
+    /// `cargo build --target wasm32-unknown-unknown`, ready for a package and a profile.
+    pub(crate) fn cargo_build(self) -> Command {
+        let mut cargo = match self {
+            Self::Rustup => Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())),
+            Self::Debian => {
+                let mut cargo = Command::new("/usr/bin/cargo");
+                // Explicit paths: rustup's proxies come first in PATH, and their libraries in LD_LIBRARY_PATH.
+                cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1").env_remove("LD_LIBRARY_PATH");
+                cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-19");
+                cargo
+            }
+        };
+        cargo.args(["build", "--target", TARGET]);
+        if self == Self::Debian {
+            cargo.arg("-Zbuild-std=std,panic_abort");
+        }
+        // These would replace the flags of .cargo/config.toml that the target needs.
+        cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+        cargo
+    }
+
+    /// What to call it in messages.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Rustup => "rustup's standard library for wasm",
+            Self::Debian => "Debian's rustc-web, standard library from source",
+        }
+    }
+}
+
+/// Does the default `rustc` have a standard library for the browser?
+fn rustup_has_target() -> bool {
+    let answer = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
+    let Ok(answer) = answer else { return false };
+    let folder = String::from_utf8_lossy(&answer.stdout);
+    let Ok(files) = std::fs::read_dir(folder.trim()) else { return false };
+    files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
+}
+
+/// Are Debian's compiler, its sources and the linker all there?
+fn debian_is_installed() -> bool {
+    ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/bin/wasm-ld-19", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml"]
+        .iter()
+        .all(|path| Path::new(path).exists())
+}
+
+/// The installed toolchain, or an error that says how to get one.
+pub(crate) fn require() -> Result<WasmToolchain> {
+    WasmToolchain::installed()?.with_context(|| {
+        format!(
+            "no Rust compiler for {TARGET}: run `rustup target add {TARGET}`, or on Debian \
+             `sudo apt-get install {}`, or `cargo xtask setup`, which tries both",
+            DEBIAN_PACKAGES.join(" ")
+        )
+    })
+}
