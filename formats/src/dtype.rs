@@ -109,8 +109,9 @@ mod tests {
 
     #[test]
     fn bits_per_element_are_those_that_llama_cpp_documents() {
-        let bits = |dtype: DType| dtype.block_bytes() as f64 * 8.0 / dtype.block_len() as f64;
+        // In sixteenths of a bit.
+        let bits = |dtype: DType| dtype.block_bytes() * 8 * 16 / dtype.block_len();
         let documented = [32.0, 16.0, 16.0, 4.5, 5.0, 5.5, 6.0, 8.5, 4.5, 5.5, 6.5625];
-        assert_eq!(DType::ALL.map(bits), documented);
+        assert_eq!(DType::ALL.map(bits), documented.map(|bits| (bits * 16.0) as u64));
     }
 }

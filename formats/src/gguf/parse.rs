@@ -253,7 +253,7 @@ impl Parser {
         match input.u32() {
             None => Ok(None),
             Some(2 | 3) => Ok(Some(State::Counts)),
-            Some(version) if version.swap_bytes() <= 3 => Err(FormatError::BigEndian { file: file() }),
+            Some(version) if matches!(version.swap_bytes(), 1..=3) => Err(FormatError::BigEndian { file: file() }),
             Some(version) => Err(FormatError::UnsupportedVersion { file: file(), version }),
         }
     }

@@ -1,0 +1,18 @@
+//! Tests of the readers from the outside: what they say of valid, cut, hostile and random files.
+//!
+//! - [`recorder`]: a sink that keeps what it gets and checks the order
+//! - [`valid_files`]: strategies that make valid files, with what they say
+//! - [`cuts`]: any cut of a valid file reads the same
+//! - [`gguf_hostile`], [`safetensors_hostile`]: one test per way to lie
+//! - [`fuzz`]: random and mutated files, a minute each
+//! - [`memory`]: what a reader allocates, counted
+//! - [`smollm2`]: a real model's header
+
+mod cuts;
+mod fuzz;
+mod gguf_hostile;
+mod memory;
+mod recorder;
+mod safetensors_hostile;
+mod smollm2;
+mod valid_files;
