@@ -183,6 +183,7 @@ class Client {
         model: this.#model,
         stallMs: this.#options.stallMs,
         onProgress: this.#options.onProgress,
+        onReady: (info) => { this.#info = info; },
         onError: this.#options.onError,
         onEnd: () => {
           unlock();
@@ -199,7 +200,7 @@ class Client {
     }
     this.#open = link;
     if (this.#closed) link.end(this.#closed.reason);
-    this.#info = await link.ready;
+    await link.ready;
     return link;
   }
 

@@ -40,6 +40,8 @@ export interface LinkOptions {
   /** See `ConnectOptions.stallMs`. */
   stallMs?: number | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
+  /** The model is ready; again, if its engine was started anew. */
+  onReady?: ((info: ModelInfo) => void) | undefined;
   /** The engine failed with no request of ours to blame; the link lives, and the next request starts the engine anew. */
   onError?: ((error: TilewrightError) => void) | undefined;
   /** Called once, when the link has ended. */
@@ -174,6 +176,7 @@ export class Link {
         return;
       case "ready":
         this.#opening = false;
+        this.#options.onReady?.(message.info);
         this.#isReady(message.info);
         return;
       case "chunk":

@@ -35,6 +35,8 @@ export class HttpModelFiles implements ModelFiles {
   readonly #address: ModelAddress;
   readonly #cache: FileCache | undefined;
   readonly #options: FilesOptions;
+  /** Why a file could not be read, if one could not: in our own words, which the engine's error would only quote. */
+  failure: unknown;
 
   constructor(address: ModelAddress, cache: FileCache | undefined, options: FilesOptions = {}) {
     this.#address = address;
@@ -42,7 +44,29 @@ export class HttpModelFiles implements ModelFiles {
     this.#options = options;
   }
 
-  async text(name: string): Promise<string | undefined> {
+  text(name: string): Promise<string | undefined> {
+    return this.#noting(this.#text(name));
+  }
+
+  async open(name: string): Promise<ByteStream> {
+    const stream = await this.#noting(this.#openUrl(fileUrl(this.#address, name), name));
+    return {
+      get length() { return stream.length; },
+      next: () => this.#noting(stream.next()),
+      cancel: () => { stream.cancel(); },
+    };
+  }
+
+  async #noting<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      this.failure = error;
+      throw error;
+    }
+  }
+
+  async #text(name: string): Promise<string | undefined> {
     const url = fileUrl(this.#address, name);
     let stream: ByteStream;
     try {
@@ -69,10 +93,6 @@ export class HttpModelFiles implements ModelFiles {
       text += decoder.decode(piece, { stream: true });
     }
     return text + decoder.decode();
-  }
-
-  open(name: string): Promise<ByteStream> {
-    return this.#openUrl(fileUrl(this.#address, name), name);
   }
 
   async #openUrl(url: string, name: string): Promise<ByteStream> {

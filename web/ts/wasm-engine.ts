@@ -102,16 +102,21 @@ async function load(instance: Instance, options: StartOptions, meter: Meter): Pr
     signal,
     onBytes: (file, loaded, length, cached) => { meter.bytes(file, loaded, length, cached); },
   });
-  const wasm = await instance.glue.load(
-    address.id,
-    address.layout === "gguf" ? fileNameOf(address) : undefined,
-    files,
-    (json) => {
-      const { phase, total } = JSON.parse(json) as WasmProgress;
-      meter.phase(phase, total);
-    },
-    (json) => { tell(JSON.parse(json) as WasmOutput, events); },
-  );
+  let wasm: WasmEngine;
+  try {
+    wasm = await instance.glue.load(
+      address.id,
+      address.layout === "gguf" ? fileNameOf(address) : undefined,
+      files,
+      (json) => {
+        const { phase, total } = JSON.parse(json) as WasmProgress;
+        meter.phase(phase, total);
+      },
+      (json) => { tell(JSON.parse(json) as WasmOutput, events); },
+    );
+  } catch (error) {
+    throw files.failure ?? error;
+  }
   return new LoadedEngine(instance, wasm);
 }
 
@@ -266,7 +271,7 @@ class Meter {
   readonly #files = new Map<string, { loaded: number; length: number | undefined }>();
   #progress: Progress = { phase: "starting", loaded: 0, total: null, file: null, cached: false };
   #total: number | undefined;
-  #saidAt = 0;
+  #saidAt = -Infinity;
 
   constructor(events: EngineEvents) {
     this.#events = events;
