@@ -218,11 +218,11 @@ fn fuzz(format: Format, valid: BoxedStrategy<Vec<u8>>, least_variants: usize) {
         1 => random(format),
     ];
     let input = (file, vec(any::<Index>(), 0..6), any::<bool>());
-    let mut runner = TestRunner::new(config);
     let outcomes = RefCell::new(BTreeMap::<String, u64>::new());
     let end = Instant::now() + Duration::from_secs(seconds());
     while Instant::now() < end {
-        let result = runner.run(&input, |(bytes, cuts, known)| {
+        // A runner counts its cases once and for all, so each batch has a new one.
+        let result = TestRunner::new(config.clone()).run(&input, |(bytes, cuts, known)| {
             let cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             let outcome = check(format, &bytes, &cuts, known.then_some(bytes.len() as u64))?;
             *outcomes.borrow_mut().entry(outcome).or_default() += 1;
