@@ -1,0 +1,76 @@
+//! Every rule of [`StepPlan`] that can be checked without knowing earlier steps. A plan that passes indexes nothing out of
+//! bounds, on the CPU or on a GPU.
+
+use std::collections::BTreeSet;
+use tilewright_plan::{Capacity, Chunk, ExecutorError, OpenSequence, StepPlan, TokenId, TokenSource};
+
+/// Checks `plan` against what the executor can hold.
+pub fn check(plan: &StepPlan, capacity: &Capacity) -> Result<(), ExecutorError> {
+    let invalid = |message: String| Err(ExecutorError::InvalidPlan(message));
+    if plan.rows() > capacity.max_rows as usize {
+        return invalid(format!("it has {} rows, the executor takes {}", plan.rows(), capacity.max_rows));
+    }
+    if plan.chunks.len() > capacity.max_chunks as usize {
+        return invalid(format!("it has {} chunks, the executor takes {}", plan.chunks.len(), capacity.max_chunks));
+    }
+    for open in &plan.open {
+        check_open(open, capacity)?;
+    }
+    let mut sequences = BTreeSet::new();
+    let mut slots = BTreeSet::new();
+    for chunk in &plan.chunks {
+        if !sequences.insert(chunk.sequence) {
+            return invalid(format!("sequence {} has two chunks", chunk.sequence));
+        }
+        check_chunk(chunk, capacity)?;
+        for position in chunk.start..chunk.start + chunk.tokens.len() as u32 {
+            let block = chunk.block_table[(position / capacity.block_size) as usize];
+            if !slots.insert((block, position % capacity.block_size)) {
+                return invalid(format!("two rows write position {position} of block {block}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_open(open: &OpenSequence, capacity: &Capacity) -> Result<(), ExecutorError> {
+    let sequence = open.sequence;
+    if open.prompt_len as usize > open.tokens.len() {
+        return Err(ExecutorError::InvalidPlan(format!(
+            "sequence {sequence} opens with {} tokens, of which {} are its prompt",
+            open.tokens.len(),
+            open.prompt_len
+        )));
+    }
+    open.tokens.iter().try_for_each(|&token| check_token(token, capacity))
+}
+
+fn check_chunk(chunk: &Chunk, capacity: &Capacity) -> Result<(), ExecutorError> {
+    let invalid = |message: String| Err(ExecutorError::InvalidPlan(message));
+    let sequence = chunk.sequence;
+    if chunk.tokens.is_empty() {
+        return invalid(format!("the chunk of sequence {sequence} has no rows"));
+    }
+    let end = u64::from(chunk.start) + chunk.tokens.len() as u64;
+    if end > u64::from(capacity.max_context) {
+        return invalid(format!("sequence {sequence} reaches position {end}, the context is {}", capacity.max_context));
+    }
+    let covered = chunk.block_table.len() as u64 * u64::from(capacity.block_size);
+    if end > covered {
+        return invalid(format!("the block table of sequence {sequence} covers {covered} positions of {end}"));
+    }
+    if let Some(block) = chunk.block_table.iter().find(|block| block.0 >= capacity.blocks) {
+        return invalid(format!("sequence {sequence} names block {block} of {}", capacity.blocks));
+    }
+    chunk.tokens.iter().try_for_each(|source| match source {
+        TokenSource::Id(token) => check_token(*token, capacity),
+        TokenSource::SampledBy(_) => Ok(()),
+    })
+}
+
+fn check_token(token: TokenId, capacity: &Capacity) -> Result<(), ExecutorError> {
+    if token.0 < capacity.vocabulary {
+        return Ok(());
+    }
+    Err(ExecutorError::InvalidPlan(format!("token {token} is past the vocabulary of {}", capacity.vocabulary)))
+}

@@ -1,0 +1,211 @@
+//! Finding a GPU, its limits, and learning of its loss.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use thiserror::Error;
+use tilewright_plan::ExecutorError;
+
+/// Which GPU to take.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Only an adapter whose name contains this, in any case; natively only.
+    pub adapter: Option<String>,
+    /// Pretend that no binding may be larger than this, bytes. For tests of splitting.
+    pub max_binding_bytes: Option<u64>,
+}
+
+/// A device that kernels can run on. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    /// Largest binding and buffer, bytes.
+    pub(crate) max_binding_bytes: u64,
+    info: Arc<wgpu::AdapterInfo>,
+    faults: Faults,
+}
+
+/// What went wrong on the device outside of any call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Faults(Arc<Mutex<Option<GpuError>>>);
+
+impl Faults {
+    /// Keeps the first fault: later ones follow from it.
+    fn report(&self, error: GpuError) {
+        tracing::warn!("{error}");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    fn first(&self) -> Option<GpuError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Why a GPU can't be used.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum GpuError {
+    /// The browser has no `navigator.gpu`.
+    #[error(
+        "this browser offers no WebGPU here; use a current Chrome, Edge, Safari or Firefox over https or on localhost, and check that \
+         hardware acceleration is switched on"
+    )]
+    NoWebGpu,
+    /// No adapter.
+    #[error("no usable GPU was found ({reason}); update the graphics driver, or compute on the CPU")]
+    NoAdapter {
+        /// What the platform said.
+        reason: String,
+    },
+    /// No adapter of the name that was asked for.
+    #[error("no GPU is named like \"{wanted}\"; there are: {present}")]
+    NoSuchAdapter {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        present: String,
+    },
+    /// The adapter gave no device.
+    #[error("{adapter} refused to open a device ({reason}); close other programs that use the GPU and try again")]
+    NoDevice {
+        /// Its name.
+        adapter: String,
+        /// What the platform said.
+        reason: String,
+    },
+    /// The device has no more memory.
+    #[error(
+        "{adapter} ran out of memory; use a smaller model or a shorter context, or close other programs that use the GPU"
+    )]
+    OutOfMemory {
+        /// Its name.
+        adapter: String,
+    },
+    /// The device is gone, or answered a call of ours with an error.
+    #[error("{adapter} stopped working ({reason}); the model has to be loaded again")]
+    Lost {
+        /// Its name.
+        adapter: String,
+        /// What the platform said.
+        reason: String,
+    },
+}
+
+impl Gpu {
+    /// Opens the GPU with all the limits it has: the default ones are too small for a model.
+    pub async fn request(options: &GpuOptions) -> Result<Self, GpuError> {
+        #[cfg(target_arch = "wasm32")]
+        if !wgpu::util::is_browser_webgpu_supported().await {
+            return Err(GpuError::NoWebGpu);
+        }
+        let adapter = request_adapter(options).await?;
+        let info = adapter.get_info();
+        let limits = adapter.limits();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("tilewright"),
+            required_limits: limits.clone(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|error| GpuError::NoDevice { adapter: name(&info), reason: error.to_string() })?;
+        let largest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let gpu = Self {
+            device,
+            queue,
+            max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
+            info: Arc::new(info),
+            faults: Faults::default(),
+        };
+        gpu.watch();
+        Ok(gpu)
+    }
+
+    fn watch(&self) {
+        let (faults, adapter) = (self.faults.clone(), self.name());
+        self.device.set_device_lost_callback(move |reason, message| {
+            // `Destroyed` is what dropping the device ends with.
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                faults.report(GpuError::Lost { adapter: adapter.clone(), reason: message });
+            }
+        });
+        let (faults, adapter) = (self.faults.clone(), self.name());
+        self.device.on_uncaptured_error(Arc::new(move |error| {
+            faults.report(match error {
+                wgpu::Error::OutOfMemory { .. } => GpuError::OutOfMemory { adapter: adapter.clone() },
+                other => GpuError::Lost { adapter: adapter.clone(), reason: other.to_string() },
+            });
+        }));
+    }
+
+    /// Its name, for people: "NVIDIA H100 80GB HBM3 (Vulkan)".
+    pub fn name(&self) -> String {
+        name(&self.info)
+    }
+
+    /// Whether it is a program that pretends to be a GPU.
+    pub fn is_software(&self) -> bool {
+        let named = |name: &str| self.info.name.to_lowercase().contains(name);
+        self.info.device_type == wgpu::DeviceType::Cpu || named("swiftshader") || named("llvmpipe")
+    }
+
+    /// The first thing that went wrong, if anything did.
+    pub fn check(&self) -> Result<(), GpuError> {
+        self.faults.first().map_or(Ok(()), Err)
+    }
+
+    /// Resolves when the device has done all that it was given.
+    pub async fn idle(&self) -> Result<(), GpuError> {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver is gone when nobody waits any more.
+            let _ = sender.send(());
+        });
+        self.wait();
+        let _ = receiver.await;
+        self.check()
+    }
+
+    /// Natively callbacks are called from here; a browser calls them from its event loop.
+    pub(super) fn wait(&self) {
+        if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            self.faults.report(GpuError::Lost { adapter: self.name(), reason: error.to_string() });
+        }
+    }
+
+    /// The error of a step that didn't come back.
+    pub(super) fn loss(&self) -> ExecutorError {
+        let reason = self.faults.first().map_or_else(|| format!("{} gave no reason", self.name()), |e| e.to_string());
+        ExecutorError::Lost { reason }
+    }
+}
+
+fn name(info: &wgpu::AdapterInfo) -> String {
+    let name = match (info.name.is_empty(), info.driver.is_empty()) {
+        (false, _) => info.name.as_str(),
+        (true, false) => info.driver.as_str(),
+        (true, true) => "GPU",
+    };
+    match info.backend {
+        wgpu::Backend::BrowserWebGpu => format!("{name} (WebGPU)"),
+        backend => format!("{name} ({backend:?})"),
+    }
+}
+
+async fn request_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    if let Some(wanted) = &options.adapter {
+        let mut adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+        let present = adapters.iter().map(|adapter| name(&adapter.get_info())).collect::<Vec<_>>().join(", ");
+        let matches =
+            |adapter: &wgpu::Adapter| name(&adapter.get_info()).to_lowercase().contains(&wanted.to_lowercase());
+        return match adapters.iter().position(matches) {
+            Some(index) => Ok(adapters.swap_remove(index)),
+            None => Err(GpuError::NoSuchAdapter { wanted: wanted.clone(), present }),
+        };
+    }
+    let request =
+        wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    instance.request_adapter(&request).await.map_err(|error| GpuError::NoAdapter { reason: error.to_string() })
+}

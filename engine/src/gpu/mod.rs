@@ -1,0 +1,21 @@
+//! The GPU executor: the step program as dispatches, through `wgpu` (Vulkan, Metal, D3D12 natively, WebGPU in a browser).
+//!
+//! - [`device`]: finding a GPU, its limits, and learning of its loss
+//! - `weights`: the canonical layout in buffers, split where a binding would be too large
+//! - `memory`: activations, step data and the KV cache
+//! - `pipelines`: kernels compiled once
+//! - `dispatch`: operations bound to buffers
+//! - `readback`: bringing logits back
+//! - [`executor`](GpuExecutor): a step
+
+pub mod device;
+mod dispatch;
+mod executor;
+mod memory;
+mod pipelines;
+mod readback;
+mod weights;
+
+pub use device::{Gpu, GpuError, GpuOptions};
+pub use executor::GpuExecutor;
+pub use weights::GpuWeights;

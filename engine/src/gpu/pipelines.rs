@@ -1,0 +1,91 @@
+//! Kernels compiled once.
+//!
+//! A pipeline is known by its WGSL text: the thirty layers of a model have products of the same shapes and share their
+//! pipelines. Bind group layouts are explicit, so that all variants of an operation take the same bind group.
+
+use super::Gpu;
+use crate::kernels::KernelVariant;
+use crate::kernels::source::{KernelShape, render};
+use std::collections::HashMap;
+use tilewright_plan::ExecutorError;
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    Uniform,
+    Read,
+    ReadWrite,
+}
+
+/// Bindings of a kernel, by index.
+pub(super) type BindingKinds = Vec<(u32, Access)>;
+
+#[derive(Default)]
+pub(super) struct Pipelines {
+    layouts: HashMap<BindingKinds, wgpu::BindGroupLayout>,
+    pipelines: HashMap<String, wgpu::ComputePipeline>,
+}
+
+impl Pipelines {
+    pub(super) fn layout(&mut self, gpu: &Gpu, kinds: &BindingKinds) -> wgpu::BindGroupLayout {
+        let make = || {
+            let entries: Vec<_> = kinds
+                .iter()
+                .map(|&(binding, access)| wgpu::BindGroupLayoutEntry {
+                    binding,
+                    visibility: wgpu::ShaderStages::COMPUTE,
+                    ty: wgpu::BindingType::Buffer {
+                        ty: match access {
+                            Access::Uniform => wgpu::BufferBindingType::Uniform,
+                            Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                            Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                        },
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    count: None,
+                })
+                .collect();
+            gpu.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+        };
+        self.layouts.entry(kinds.clone()).or_insert_with(make).clone()
+    }
+
+    pub(super) fn pipeline(
+        &mut self,
+        gpu: &Gpu,
+        kinds: &BindingKinds,
+        variant: &KernelVariant,
+        shape: &KernelShape,
+    ) -> Result<wgpu::ComputePipeline, ExecutorError> {
+        let source = render(variant, shape)
+            .map_err(|error| ExecutorError::InvalidPlan(format!("kernel {variant:?} can't be built: {error:#}")))?;
+        if let Some(pipeline) = self.pipelines.get(&source) {
+            return Ok(pipeline.clone());
+        }
+        let bind_group_layout = self.layout(gpu, kinds);
+        let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&bind_group_layout)],
+            immediate_size: 0,
+        });
+        let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(variant.kernel()),
+            source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
+        });
+        let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(variant.kernel()),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Workgroup memory is written before it is read by every kernel here.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        self.pipelines.insert(source, pipeline.clone());
+        Ok(pipeline)
+    }
+}

@@ -1,0 +1,128 @@
+//! The canonical layout in GPU buffers.
+//!
+//! A binding has a largest size, 128 MiB on some devices, and a model's embedding table may be larger. So a matrix is split
+//! by rows into parts that fit, each with buffers of its own; a kernel runs once per part.
+
+use super::{Gpu, GpuError};
+use crate::model::WeightKey;
+use crate::weights::{TensorLayout, WeightRows};
+use std::collections::BTreeMap;
+
+/// All weights of a model.
+#[derive(Debug)]
+pub struct GpuWeights {
+    gpu: Gpu,
+    matrices: BTreeMap<WeightKey, GpuMatrix>,
+    vectors: BTreeMap<WeightKey, wgpu::Buffer>,
+}
+
+#[derive(Debug)]
+pub(super) struct GpuMatrix {
+    pub(super) layout: TensorLayout,
+    pub(super) parts: Vec<GpuPart>,
+}
+
+/// Rows `start .. start + rows` of a matrix.
+#[derive(Debug)]
+pub(super) struct GpuPart {
+    pub(super) start: u32,
+    pub(super) rows: u32,
+    pub(super) codes: wgpu::Buffer,
+    pub(super) scales: Option<wgpu::Buffer>,
+    pub(super) mins: Option<wgpu::Buffer>,
+}
+
+impl GpuWeights {
+    /// None yet.
+    pub fn new(gpu: Gpu) -> Self {
+        Self { gpu, matrices: BTreeMap::new(), vectors: BTreeMap::new() }
+    }
+
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Buffers for a matrix.
+    pub fn allocate(&mut self, key: WeightKey, layout: TensorLayout) {
+        let per_part = (self.gpu.max_binding_bytes / layout.code_bytes_per_row()).clamp(1, layout.rows.into()) as u32;
+        let parts = (0..layout.rows)
+            .step_by(per_part as usize)
+            .map(|start| {
+                let rows = per_part.min(layout.rows - start);
+                let buffer = |bytes: u64| storage(&self.gpu, &key.to_string(), u64::from(rows) * bytes);
+                GpuPart {
+                    start,
+                    rows,
+                    codes: buffer(layout.code_bytes_per_row()),
+                    scales: (layout.scale_stride() > 0).then(|| buffer(layout.scale_bytes_per_row())),
+                    mins: layout.mins().then(|| buffer(layout.scale_bytes_per_row())),
+                }
+            })
+            .collect();
+        self.matrices.insert(key, GpuMatrix { layout, parts });
+    }
+
+    /// Hands rows of an allocated matrix to the device, from `first_row` on.
+    pub fn write_rows(&mut self, key: WeightKey, first_row: u32, rows: &WeightRows) {
+        let Some(GpuMatrix { layout, parts }) = self.matrices.get(&key) else { return };
+        let count = (rows.codes.len() / (layout.packs() as usize * 4)) as u32;
+        for part in parts {
+            let (from, to) = (first_row.max(part.start), (first_row + count).min(part.start + part.rows));
+            if from >= to {
+                continue;
+            }
+            let write = |buffer: &wgpu::Buffer, data: &[u8], bytes_per_row: u64| {
+                let bytes = bytes_per_row as usize;
+                let (skip, take) = ((from - first_row) as usize, (to - from) as usize);
+                let data = &data[skip * bytes..(skip + take) * bytes];
+                self.gpu.queue.write_buffer(buffer, u64::from(from - part.start) * bytes_per_row, data);
+            };
+            write(&part.codes, bytemuck::cast_slice(&rows.codes), layout.code_bytes_per_row());
+            if let Some(scales) = &part.scales {
+                write(scales, bytemuck::cast_slice(&rows.scales), layout.scale_bytes_per_row());
+            }
+            if let Some(mins) = &part.mins {
+                write(mins, bytemuck::cast_slice(&rows.mins), layout.scale_bytes_per_row());
+            }
+        }
+    }
+
+    /// Hands a vector to the device.
+    pub fn write_vector(&mut self, key: WeightKey, vector: &[f32]) {
+        let buffer = storage(&self.gpu, &key.to_string(), vector.len() as u64 * 4);
+        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(vector));
+        self.vectors.insert(key, buffer);
+    }
+
+    /// Resolves when the device has taken what was written.
+    pub async fn flush(&self) -> Result<(), GpuError> {
+        self.gpu.queue.submit([]);
+        self.gpu.idle().await
+    }
+
+    /// A matrix. The loader has checked that all that a program names are there.
+    pub(super) fn matrix(&self, key: WeightKey) -> &GpuMatrix {
+        &self.matrices[&key]
+    }
+
+    /// A vector, if the model has it.
+    pub(super) fn vector(&self, key: WeightKey) -> Option<&wgpu::Buffer> {
+        self.vectors.get(&key)
+    }
+
+    /// Bytes of all buffers.
+    pub fn bytes(&self) -> u64 {
+        self.matrices.values().map(|matrix| matrix.layout.bytes()).sum::<u64>()
+            + self.vectors.values().map(wgpu::Buffer::size).sum::<u64>()
+    }
+}
+
+/// A zeroed buffer that kernels read and write, of a whole number of vec4.
+pub(super) fn storage(gpu: &Gpu, label: &str, bytes: u64) -> wgpu::Buffer {
+    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: bytes.next_multiple_of(16),
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+        mapped_at_creation: false,
+    })
+}

@@ -1,0 +1,105 @@
+//! Where rows go.
+
+use super::LoadError;
+use super::capacity::{LoadOptions, MemoryUse, capacity};
+use crate::cpu::{CpuExecutor, CpuWeights};
+use crate::gpu::{Gpu, GpuExecutor, GpuWeights};
+use crate::model::{ModelConfig, WeightKey};
+use crate::weights::{TensorLayout, WeightRows};
+use tilewright_plan::Executor;
+
+/// What computes.
+#[derive(Clone, Debug)]
+pub enum Device {
+    /// The kernels' CPU twins.
+    Cpu,
+    /// A GPU.
+    Gpu(Gpu),
+}
+
+/// Weights on their way to a device.
+pub(super) enum Store {
+    Cpu(CpuWeights),
+    Gpu(GpuWeights),
+}
+
+impl Store {
+    pub(super) fn new(device: Device) -> Self {
+        match device {
+            Device::Cpu => Self::Cpu(CpuWeights::default()),
+            Device::Gpu(gpu) => Self::Gpu(GpuWeights::new(gpu)),
+        }
+    }
+
+    pub(super) fn allocate(&mut self, key: WeightKey, name: &str, layout: TensorLayout) -> Result<(), LoadError> {
+        match self {
+            Self::Cpu(weights) => {
+                if !weights.allocate(key, layout) {
+                    return Err(LoadError::OutOfMemory { tensor: name.to_owned(), bytes: layout.bytes() });
+                }
+            }
+            Self::Gpu(weights) => {
+                let (bytes, limit) = (layout.code_bytes_per_row(), weights.gpu().max_binding_bytes);
+                if bytes > limit {
+                    let device = weights.gpu().name();
+                    return Err(LoadError::RowTooLarge { tensor: name.to_owned(), bytes, limit, device });
+                }
+                weights.allocate(key, layout);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_rows(&mut self, key: WeightKey, first_row: u32, rows: &WeightRows) {
+        match self {
+            Self::Cpu(weights) => weights.write_rows(key, first_row, rows),
+            Self::Gpu(weights) => weights.write_rows(key, first_row, rows),
+        }
+    }
+
+    pub(super) fn write_vector(&mut self, key: WeightKey, vector: Vec<f32>) {
+        match self {
+            Self::Cpu(weights) => weights.write_vector(key, vector),
+            Self::Gpu(weights) => weights.write_vector(key, &vector),
+        }
+    }
+
+    pub(super) async fn flush(&self) -> Result<(), LoadError> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            Self::Gpu(weights) => Ok(weights.flush().await?),
+        }
+    }
+
+    pub(super) async fn executor(
+        self,
+        config: &ModelConfig,
+        options: &LoadOptions,
+    ) -> Result<(Box<dyn Executor>, MemoryUse), LoadError> {
+        let kv_bytes =
+            |blocks: u32, block_size: u32| u64::from(blocks) * u64::from(block_size) * config.kv_bytes_per_token();
+        match self {
+            Self::Cpu(weights) => {
+                let capacity = capacity(config, options, 256, u64::MAX)?;
+                let memory = MemoryUse {
+                    weights_bytes: weights.bytes(),
+                    kv_bytes: kv_bytes(capacity.blocks, capacity.block_size),
+                    scratch_bytes: 0,
+                };
+                Ok((Box::new(CpuExecutor::new(config.clone(), weights, capacity)), memory))
+            }
+            Self::Gpu(weights) => {
+                let rows = if weights.gpu().is_software() { 64 } else { 256 };
+                let capacity = capacity(config, options, rows, weights.gpu().max_binding_bytes)?;
+                let weights_bytes = weights.bytes();
+                let executor = GpuExecutor::new(config, weights, capacity).await?;
+                let memory = MemoryUse {
+                    weights_bytes,
+                    kv_bytes: kv_bytes(capacity.blocks, capacity.block_size),
+                    scratch_bytes: executor.scratch_bytes(),
+                };
+                Ok((Box::new(executor), memory))
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! A model on a device.
+
+use crate::fixture;
+use std::fs;
+use std::path::PathBuf;
+use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions, Loaded, Loader, WeightFiles};
+
+/// The CPU twins.
+pub fn cpu() -> Device {
+    Device::Cpu
+}
+
+/// Mesa's software Vulkan driver, which `cargo xtask setup` installs. A test that needs it fails without it.
+pub fn lavapipe() -> Device {
+    let options = GpuOptions { adapter: Some("llvmpipe".into()), ..GpuOptions::default() };
+    Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
+}
+
+/// Lavapipe with bindings of at most `bytes`.
+pub fn lavapipe_with_bindings_of(bytes: u64) -> Device {
+    let options = GpuOptions { adapter: Some("llvmpipe".into()), max_binding_bytes: Some(bytes) };
+    Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
+}
+
+/// A checkpoint of `tests/fixtures`.
+pub fn open_fixture(name: &str, device: Device, options: LoadOptions) -> Loaded {
+    let folder = fixture::folder(name);
+    let config_json = fs::read_to_string(folder.join("config.json")).expect("the fixture is in the repository");
+    let mut loader = Loader::new(device, WeightFiles::HuggingFace { config_json }, options).expect("it is supported");
+    let bytes = fs::read(folder.join("model.safetensors")).expect("the fixture is in the repository");
+    loader.begin_file("model.safetensors", Some(bytes.len() as u64)).unwrap();
+    // In cuts that fall into the middle of rows.
+    for cut in bytes.chunks(1009) {
+        loader.push(cut).unwrap();
+    }
+    loader.end_file().unwrap();
+    pollster::block_on(loader.finish()).expect("it loads")
+}
+
+/// Where `cargo xtask setup` keeps SmolLM2-135M-Instruct.
+pub fn smollm2_path() -> PathBuf {
+    let cache = std::env::var_os("TILEWRIGHT_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        let base = std::env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("a home folder")).join(".cache"));
+        base.join("tilewright")
+    });
+    cache.join("models").join("SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+/// SmolLM2-135M-Instruct, which `cargo xtask setup` fetches. A test that needs it fails without it.
+pub fn open_smollm2(device: Device, options: LoadOptions) -> Loaded {
+    let bytes = fs::read(smollm2_path()).expect("SmolLM2 in the cache folder; `cargo xtask setup` fetches it");
+    let mut loader = Loader::new(device, WeightFiles::Gguf, options).unwrap();
+    loader.begin_file("SmolLM2-135M-Instruct.Q4_1.gguf", Some(bytes.len() as u64)).unwrap();
+    for cut in bytes.chunks(8 << 20) {
+        loader.push(cut).unwrap();
+    }
+    loader.end_file().unwrap();
+    pollster::block_on(loader.finish()).expect("it loads")
+}
