@@ -20,9 +20,9 @@ export type Endpoint = "chat.completions" | "completions";
 
 /** How far loading is. */
 export interface Progress {
-  /** `starting` (GPU and wasm), `downloading` (files into the device's memory), `preparing` (tokenizer, pipelines). */
+  /** `starting` (GPU, wasm, what describes the model), `downloading` (weights, onto the device), `preparing` (kernels). */
   phase: "starting" | "downloading" | "preparing";
-  /** Bytes of the files so far. */
+  /** Bytes of weights so far. */
   loaded: number;
   /** Bytes in all, where the server says so. */
   total: number | null;

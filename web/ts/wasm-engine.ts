@@ -50,10 +50,7 @@ type WasmOutput =
   | { kind: "ended"; error: ErrorObject };
 
 /** What the `progress` callback is given, as JSON. */
-interface WasmProgress {
-  phase: Progress["phase"];
-  total?: number;
-}
+type WasmProgress = Pick<Progress, "phase" | "loaded" | "total">;
 
 /** Between two progress messages of one phase. */
 const PROGRESS_MS = 50;
@@ -74,7 +71,7 @@ let instances = 0;
 /** Loads a model into an instance of its own. */
 export const startWasmEngine: StartEngine = async (options) => {
   const meter = new Meter(options.events);
-  meter.phase("starting");
+  meter.say({ phase: "starting", loaded: 0, total: null });
   await requireWebGpu(navigator);
   const instance = await takeInstance();
   const trap = new Promise<never>((_, reject) => {
@@ -100,7 +97,7 @@ async function load(instance: Instance, options: StartOptions, meter: Meter): Pr
   const files = new HttpModelFiles(address, await openFileCache(), {
     ...(stallMs === undefined ? {} : { stallMs }),
     signal,
-    onBytes: (file, loaded, length, cached) => { meter.bytes(file, loaded, length, cached); },
+    onBytes: (file, _loaded, _length, cached) => { meter.file(file, cached); },
   });
   let wasm: WasmEngine;
   try {
@@ -108,10 +105,7 @@ async function load(instance: Instance, options: StartOptions, meter: Meter): Pr
       address.id,
       address.layout === "gguf" ? fileNameOf(address) : undefined,
       files,
-      (json) => {
-        const { phase, total } = JSON.parse(json) as WasmProgress;
-        meter.phase(phase, total);
-      },
+      (json) => { meter.say(JSON.parse(json) as WasmProgress); },
       (json) => { tell(JSON.parse(json) as WasmOutput, events); },
     );
   } catch (error) {
@@ -265,37 +259,26 @@ export function watchTraps(scope: EventTarget): void {
   scope.addEventListener("unhandledrejection", (event) => { check((event as PromiseRejectionEvent).reason); });
 }
 
-/** Gathers what is known of the loading into one `Progress`, and says it not too often. */
+/** Gathers what the engine and the files say of the loading into one `Progress`, and passes it on not too often. */
 class Meter {
   readonly #events: EngineEvents;
-  readonly #files = new Map<string, { loaded: number; length: number | undefined }>();
   #progress: Progress = { phase: "starting", loaded: 0, total: null, file: null, cached: false };
-  #total: number | undefined;
   #saidAt = -Infinity;
 
   constructor(events: EngineEvents) {
     this.#events = events;
   }
 
-  /** @param total bytes of all files, where the model says so beforehand */
-  phase(phase: Progress["phase"], total?: number): void {
-    this.#total = total ?? this.#total;
-    this.#say({ phase }, phase !== this.#progress.phase);
+  /** Which file is being read; said with the next step of the engine, which takes what was read. */
+  file(file: string, cached: boolean): void {
+    this.#progress = { ...this.#progress, file, cached };
   }
 
-  bytes(file: string, loaded: number, length: number | undefined, cached: boolean): void {
-    this.#files.set(file, { loaded, length });
-    const files = [...this.#files.values()];
-    const sum = files.reduce((bytes, each) => bytes + each.loaded, 0);
-    const lengths = files.reduce((bytes, each) => bytes + (each.length ?? NaN), 0);
-    const total = this.#total ?? (Number.isNaN(lengths) ? null : lengths);
-    this.#say({ phase: "downloading", loaded: sum, total, file, cached }, loaded === length);
-  }
-
-  #say(change: Partial<Progress>, now: boolean): void {
-    this.#progress = { ...this.#progress, ...change };
+  say(step: WasmProgress): void {
     const time = performance.now();
-    if (!now && time - this.#saidAt < PROGRESS_MS) return;
+    const worthIt = step.phase !== this.#progress.phase || time - this.#saidAt >= PROGRESS_MS;
+    this.#progress = { ...this.#progress, ...step };
+    if (!worthIt) return;
     this.#saidAt = time;
     this.#events.progress(this.#progress);
   }

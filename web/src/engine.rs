@@ -1,0 +1,185 @@
+//! A running service, told things by calls and answering by one callback.
+//!
+//! The service is one task on the browser's event loop. Calls put what they say into its queue and return at once; what
+//! comes of it is told to `output`. Nothing here waits for a timer, which a hidden tab would slow.
+
+use crate::gpu_source;
+use crate::messages::{Loading, Memory, Message, ModelInfo};
+use crate::model_files::JsModelFiles;
+use futures_channel::{mpsc, oneshot};
+use js_sys::{Date, Function, JSON};
+use serde::Serialize;
+use std::cell::Cell;
+use std::rc::Rc;
+use tilewright_api::ApiError;
+use tilewright_engine::{Device, LoadOptions};
+use tilewright_host::{ClientId, Endpoint, Input, LoadError, Millis, ModelFiles, ModelLayout, RequestId, Service};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
+
+/// A model that answers. It lives until [`shutdown`](Engine::shutdown).
+#[wasm_bindgen]
+pub struct Engine {
+    info: String,
+    inputs: mpsc::UnboundedSender<Input>,
+    output: Callback,
+    ended: oneshot::Receiver<()>,
+}
+
+/// Loads a model onto the GPU and starts answering. `gguf_file` is the file's name, or nothing for a folder in Hugging
+/// Face layout; `progress` and `output` are called with JSON (`WasmProgress` and `WasmOutput` of wasm-engine.ts).
+///
+/// # Errors
+/// An `ErrorObject` of errors.ts.
+#[wasm_bindgen]
+pub async fn load(
+    id: String,
+    gguf_file: Option<String>,
+    files: JsModelFiles,
+    progress: Function,
+    output: Function,
+) -> Result<Engine, JsValue> {
+    let layout = gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file });
+    let files: Rc<dyn ModelFiles> = Rc::new(files);
+    let service =
+        start(&id, layout, files, Callback(progress)).await.map_err(|error| thrown(&ApiError::from(&error)))?;
+    Ok(Engine::run(&id, service, Callback(output)))
+}
+
+async fn start(
+    id: &str,
+    layout: ModelLayout,
+    files: Rc<dyn ModelFiles>,
+    progress: Callback,
+) -> Result<Service, LoadError> {
+    let options = LoadOptions::default();
+    let gpu = gpu_source::first().await?;
+    let mut tell = |now| progress.json(&Loading::from(now));
+    let service =
+        tilewright_host::load(&*files, layout.clone(), id, Device::Gpu(gpu), options.clone(), &mut tell).await?;
+    Ok(service.with_executor_source(move || gpu_source::another(Rc::clone(&files), layout.clone(), options.clone())))
+}
+
+impl Engine {
+    fn run(id: &str, service: Service, output: Callback) -> Self {
+        let info = json(&info(id, &service));
+        let (inputs, queue) = mpsc::unbounded();
+        let (end, ended) = oneshot::channel();
+        let emit = output.clone();
+        spawn_local(async move {
+            service.serve(queue, clock(), |output| emit.json(&Message::from(output))).await;
+            // Nobody listens if it was not shut down but ended by itself.
+            if end.send(()).is_err() {
+                let error = ApiError::server("engine_ended", "the engine ended; the next request starts it anew");
+                emit.json(&Message::Ended { error });
+            }
+        });
+        Self { info, inputs, output, ended }
+    }
+
+    /// The service takes inputs for as long as it runs, and after that there is nobody to answer.
+    fn tell(&self, input: Input) {
+        if self.inputs.unbounded_send(input).is_err() {
+            let error = ApiError::server("engine_ended", "the engine ended; the next request starts it anew");
+            self.output.json(&Message::Ended { error });
+        }
+    }
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// JSON of a `ModelInfo` of protocol.ts.
+    pub fn info(&self) -> String {
+        self.info.clone()
+    }
+
+    /// A client came.
+    pub fn hello(&self, client: u32) {
+        self.tell(Input::Hello { client: ClientId(client.into()) });
+    }
+
+    /// A client left: its requests end, and nothing more is said to it.
+    pub fn gone(&self, client: u32) {
+        self.tell(Input::Gone { client: ClientId(client.into()) });
+    }
+
+    /// A request: `endpoint` is `chat.completions` or `completions`, `body` is JSON.
+    pub fn submit(&self, client: u32, request: u32, endpoint: &str, body: &str) {
+        let endpoint = match endpoint {
+            "chat.completions" => Endpoint::ChatCompletions,
+            _ => Endpoint::Completions,
+        };
+        let (client, request) = (ClientId(client.into()), RequestId(request.into()));
+        match serde_json::from_str(body) {
+            Ok(body) => self.tell(Input::Submit { client, request, endpoint, body }),
+            Err(error) => {
+                let error = ApiError::new(
+                    "invalid_request_error",
+                    Some("body_not_json"),
+                    None,
+                    format!("the request can't be read as JSON: {error}"),
+                );
+                self.output.json(&Message::Error { client, request: Some(request), error });
+            }
+        }
+    }
+
+    /// A request is no longer wanted.
+    pub fn cancel(&self, client: u32, request: u32) {
+        self.tell(Input::Cancel { client: ClientId(client.into()), request: RequestId(request.into()) });
+    }
+
+    /// Ends every request and frees the model; resolves when that is done.
+    pub async fn shutdown(self) {
+        self.tell(Input::Shutdown);
+        // It has ended either way.
+        let _ = self.ended.await;
+    }
+}
+
+fn info(id: &str, service: &Service) -> ModelInfo {
+    let memory = service.memory().map_or(Memory { weights: 0, kv: 0, scratch: 0 }, |memory| Memory {
+        weights: memory.weights_bytes,
+        kv: memory.kv_bytes,
+        scratch: memory.scratch_bytes,
+    });
+    ModelInfo {
+        model: id.to_owned(),
+        device: service.device().to_owned(),
+        family: service.config().map_or("unknown", |config| config.family.name),
+        context: service.max_context(),
+        vocabulary: service.capacity().vocabulary,
+        memory,
+    }
+}
+
+/// Milliseconds since the Unix epoch. The system's clock may be set back; this one then stands still.
+fn clock() -> impl Fn() -> Millis {
+    let latest = Cell::new(0_u64);
+    move || {
+        latest.set(latest.get().max(Date::now() as u64));
+        Millis(latest.get())
+    }
+}
+
+/// A JS function that takes one string of JSON.
+#[derive(Clone)]
+struct Callback(Function);
+
+impl Callback {
+    fn json(&self, message: &impl Serialize) {
+        if let Err(error) = self.0.call1(&JsValue::NULL, &JsValue::from_str(&json(message))) {
+            wasm_bindgen::throw_val(error);
+        }
+    }
+}
+
+/// Our messages are structs of strings and numbers, which JSON can always hold.
+fn json(message: &impl Serialize) -> String {
+    serde_json::to_string(message).unwrap_or_else(|_| "null".to_owned())
+}
+
+/// An error as JS throws it: an object, never a string.
+fn thrown(error: &ApiError) -> JsValue {
+    JSON::parse(&json(error)).unwrap_or_else(|unreadable| unreadable)
+}
