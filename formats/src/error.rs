@@ -22,7 +22,7 @@ pub enum FormatError {
         /// "GGUF" or "safetensors".
         format: &'static str,
         /// What it is instead, and what to do.
-        found: String,
+        found: &'static str,
     },
     /// A GGUF written on a big-endian machine.
     #[error("{file:?} is a big-endian GGUF; convert the model again without `--bigendian`")]

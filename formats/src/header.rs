@@ -5,6 +5,7 @@
 //! between tensors and bytes after the last one are allowed: both formats' writers pad.
 
 use crate::error::quoted;
+use crate::looks_like::looks_like;
 use crate::{DType, FormatError, gguf};
 
 /// Most dimensions that a tensor may have; GGUF's own limit.
@@ -137,6 +138,12 @@ impl File {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The error of a file that doesn't begin as `format` does but with `start`.
+    pub(crate) fn is_not(&self, format: &'static str, start: &[u8]) -> FormatError {
+        let found = looks_like(start).unwrap_or("nothing known; check that it is the right file, or fetch it again");
+        FormatError::NotThisFormat { file: self.name.clone(), format, found }
     }
 
     /// Refuses names beyond [`MAX_NAME_BYTES`].

@@ -4,9 +4,10 @@
 //! (writers disagree about u32, i32 and u64), a scale any number. A key that is missing and a key of another type are
 //! different errors, and both name key and file; the `optional_` forms turn only the first into `None`.
 
-use super::Value;
+use super::{DEFAULT_ALIGNMENT, Value};
 use crate::FormatError;
 use crate::error::quoted;
+use crate::header::File;
 use std::collections::BTreeMap;
 
 /// The metadata of one file.
@@ -162,6 +163,16 @@ impl Metadata {
     /// An array of floating-point numbers, if the key is there.
     pub fn optional_floats(&self, key: &str) -> Result<Option<Vec<f32>>, FormatError> {
         self.read(key, "an array of floating-point numbers", |value| value.as_array()?.to_floats())
+    }
+
+    /// `general.alignment`, checked, or its default.
+    pub(crate) fn alignment(&self, file: &File) -> Result<u64, FormatError> {
+        let Some(found) = self.get("general.alignment") else { return Ok(DEFAULT_ALIGNMENT) };
+        let alignment = found.as_u64().filter(|value| value.is_power_of_two() && *value <= 1 << 31);
+        alignment.ok_or_else(|| FormatError::BadAlignment {
+            file: file.name.clone(),
+            found: found.as_i64().map_or_else(|| found.type_name(), |value| value.to_string()),
+        })
     }
 
     fn required<T>(&self, key: &str, value: Option<T>) -> Result<T, FormatError> {

@@ -15,10 +15,14 @@
 //! - [`metadata`]: the keys in their order, with typed getters
 //! - `tensor_type`: ggml's numbers for element types
 //! - `parse`: the reader's state machine
-//! - [`write`]: bytes from metadata and tensors
+//! - `partial_value`: values that are not whole yet
+//! - `item`: names, numbers, strings
+//! - [`write()`]: bytes from metadata and tensors
 
+mod item;
 pub mod metadata;
 mod parse;
+mod partial_value;
 mod tensor_type;
 pub mod value;
 mod write;

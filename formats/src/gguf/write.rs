@@ -4,7 +4,7 @@
 //! own checks; what would not is refused here.
 
 use super::value::{Array, Value};
-use super::{DEFAULT_ALIGNMENT, MAGIC, Metadata, tensor_type};
+use super::{MAGIC, Metadata, tensor_type};
 use crate::error::quoted;
 use crate::header::File;
 use crate::{DType, FormatError, Header, TensorInfo};
@@ -25,11 +25,7 @@ pub struct Tensor<'a> {
 /// The bytes of a GGUF with these keys and tensors, in this order. Errors name [`Metadata::file`].
 pub fn write(metadata: &Metadata, tensors: &[Tensor<'_>]) -> Result<Vec<u8>, FormatError> {
     let file = File { name: metadata.file().to_owned(), len: None };
-    let alignment = match metadata.optional_u64("general.alignment")? {
-        None => DEFAULT_ALIGNMENT,
-        Some(alignment) if alignment.is_power_of_two() && alignment <= 1 << 31 => alignment,
-        Some(found) => return Err(FormatError::BadAlignment { file: file.name, found: found.to_string() }),
-    };
+    let alignment = metadata.alignment(&file)?;
     let mut out = MAGIC.to_vec();
     put_u32(&mut out, 3);
     put_u64(&mut out, tensors.len() as u64);

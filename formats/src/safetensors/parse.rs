@@ -5,7 +5,6 @@
 
 use crate::error::quoted;
 use crate::header::{File, MAX_RANK, MAX_TENSORS};
-use crate::looks_like::looks_like;
 use crate::{DType, FormatError, Header, TensorInfo};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -75,11 +74,7 @@ impl Parser {
 
     fn check_length(&self, length: u64, json: &[u8]) -> Result<usize, FormatError> {
         if json.first() != Some(&b'{') {
-            let found = looks_like(&self.buffer).map_or_else(
-                || "nothing known; check that it is the right file, or fetch it again".to_owned(),
-                str::to_owned,
-            );
-            return Err(FormatError::NotThisFormat { file: self.file.name.clone(), format: "safetensors", found });
+            return Err(self.file.is_not("safetensors", &self.buffer));
         }
         let end = LENGTH_BYTES as u128 + u128::from(length);
         let limit = LENGTH_BYTES as u64 + MAX_HEADER_BYTES;
