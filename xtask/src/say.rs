@@ -6,12 +6,21 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Something that is being done now: `   Building the wasm module: ...`.
+/// Something that is being done now: `   Building the wasm module`.
 pub(crate) fn step(verb: &str, what: impl Display) {
     if std::io::stderr().is_terminal() {
         eprintln!("\x1b[1;36m{verb:>12}\x1b[0m {what}");
     } else {
         eprintln!("{verb:>12} {what}");
+    }
+}
+
+/// Why a task ended, with its causes.
+pub(crate) fn error(error: &anyhow::Error) {
+    if std::io::stderr().is_terminal() {
+        eprintln!("\n\x1b[1;31merror\x1b[0m: {error:#}");
+    } else {
+        eprintln!("\nerror: {error:#}");
     }
 }
 
@@ -24,7 +33,7 @@ pub(crate) fn heading(title: impl Display) {
     }
 }
 
-/// A bar for `total` bytes, with speed and the time left. Without a terminal it draws nothing; say a line instead.
+/// A bar for `total` bytes, with speed and the time left. Without a terminal it draws nothing: fine for a second's work.
 pub(crate) fn bytes_bar(total: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::new(total).with_message(what);
     let form = "{msg:>12} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
@@ -32,6 +41,40 @@ pub(crate) fn bytes_bar(total: u64, what: &'static str) -> ProgressBar {
         bar.set_style(style.progress_chars("=> "));
     }
     bar
+}
+
+/// Progress over minutes: a bar on a terminal, a line for each tenth in a log.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    verb: &'static str,
+    done: u64,
+    total: u64,
+}
+
+impl Progress {
+    /// Starts at `done` of `total` bytes.
+    pub(crate) fn new(verb: &'static str, done: u64, total: u64) -> Self {
+        let bar = bytes_bar(total, verb).with_position(done);
+        bar.reset_eta();
+        Self { bar, verb, done, total }
+    }
+
+    /// Counts `bytes` more.
+    pub(crate) fn add(&mut self, bytes: u64) {
+        let tenth = |done: u64| done * 10 / self.total.max(1);
+        let (before, after) = (tenth(self.done), tenth(self.done + bytes));
+        self.done += bytes;
+        self.bar.inc(bytes);
+        if self.bar.is_hidden() && after > before {
+            step(self.verb, format!("{} of {}", megabytes(self.done), megabytes(self.total)));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// `1.2 MB`: decimal units, as download pages count.

@@ -12,12 +12,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::setup::wasm_toolchain::{self, TARGET};
+use crate::setup::wasm_toolchain::{TARGET, WasmToolchain};
 use crate::{repository, say};
 
 /// Compiles crate `tilewright-web` and writes `tilewright_web.js`, `.d.ts` and `_bg.wasm` to web/dist.
-pub(crate) fn build() -> Result<()> {
-    let toolchain = wasm_toolchain::require()?;
+pub(crate) fn build(toolchain: WasmToolchain) -> Result<()> {
     say::step("Building", format!("the engine for the browser ({})", toolchain.describe()));
     // A folder of its own: flags and perhaps the compiler differ from the native build's, and each would evict the other.
     let target = repository::target().join("web");

@@ -9,9 +9,12 @@
 
 use std::env;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+
+use super::apt;
+use crate::say;
 
 /// The target triple of the browser.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
@@ -92,12 +95,44 @@ fn debian_is_installed() -> bool {
         .all(|path| Path::new(path).exists())
 }
 
+/// Makes sure of a toolchain: what is installed, else rustup's, else Debian's.
+pub(crate) fn ensure() -> Result<WasmToolchain> {
+    if let Some(toolchain) = WasmToolchain::installed()? {
+        say::step("Found", format!("a compiler for the browser: {}", toolchain.describe()));
+        return Ok(toolchain);
+    }
+    say::step("Missing", format!("a Rust compiler for {TARGET}: the engine runs in the browser as WebAssembly"));
+    if !matches!(env::var("TILEWRIGHT_WASM_TOOLCHAIN").as_deref(), Ok("debian")) && rustup_adds_target() {
+        return require();
+    }
+    match apt::missing(DEBIAN_PACKAGES) {
+        Some(missing) if !missing.is_empty() => apt::install(&missing)?,
+        _ => {}
+    }
+    require()
+}
+
+/// Asks rustup for the target. It gets one try: where it cannot reach its server, Debian's compiler is the better use of time.
+fn rustup_adds_target() -> bool {
+    say::step("Trying", format!("rustup target add {TARGET}"));
+    let answer = Command::new("timeout")
+        .args(["180", "rustup", "target", "add", TARGET])
+        .env("RUSTUP_MAX_RETRIES", "1")
+        .stdin(Stdio::null())
+        .output();
+    let added = answer.is_ok_and(|answer| answer.status.success()) && rustup_has_target();
+    if !added {
+        say::step("Note", "rustup cannot get it here, so Debian's compiler it is");
+    }
+    added
+}
+
 /// The installed toolchain, or an error that says how to get one.
 pub(crate) fn require() -> Result<WasmToolchain> {
     WasmToolchain::installed()?.with_context(|| {
         format!(
             "no Rust compiler for {TARGET}: run `rustup target add {TARGET}`, or on Debian \
-             `sudo apt-get install {}`, or `cargo xtask setup`, which tries both",
+             `sudo apt-get install {}`",
             DEBIAN_PACKAGES.join(" ")
         )
     })

@@ -1,0 +1,27 @@
+//! `cargo xtask screenshot`: the pictures of the README, taken of the real site by the tests' own tooling.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::build::{self, build};
+use crate::setup::{Purpose, setup};
+use crate::{repository, say};
+
+/// Builds the site and has tests/browser/screenshot.mjs write docs/screenshot-*.png.
+pub(crate) fn screenshot() -> Result<()> {
+    setup(Purpose::Test)?;
+    build(&build::Options::default())?;
+    say::heading("Screenshots");
+    let status = Command::new("npm")
+        .args(["run", "--silent", "screenshot", "--workspace", "tests/browser"])
+        .env("TILEWRIGHT_XTASK", env::current_exe()?)
+        .current_dir(repository::root())
+        .status()
+        .context("npm could not be started")?;
+    if !status.success() {
+        bail!("the screenshots could not be taken: see the messages above");
+    }
+    Ok(())
+}

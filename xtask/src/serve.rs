@@ -1,0 +1,83 @@
+//! `cargo xtask serve`: the built site over HTTP, with the headers that make a page cross-origin isolated.
+//!
+//! With COOP and COEP on every answer the page gets `SharedArrayBuffer`, which CPU threads need; CORP lets isolated pages
+//! load these files. `tower-http` does the rest: types, ranges, `HEAD`, conditional requests, and no way out of the folder.
+//! Nothing is cached without asking back, so a rebuilt file is seen at the next reload.
+
+use std::io::{ErrorKind, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue};
+use clap::Args;
+use tokio::net::TcpListener;
+use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::repository;
+
+/// What `cargo xtask serve` and `play` take.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The port on localhost; 0 takes a free one
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+}
+
+const HEADERS: [(&str, &str); 4] = [
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-cache"),
+];
+
+/// Serves playground/dist until interrupted. The address goes to standard output, for a person or a test that waits for it.
+pub(crate) fn serve(options: &Options) -> Result<()> {
+    let site = repository::site();
+    if !site.join("index.html").exists() {
+        bail!("there is no site yet: run `cargo xtask build`, or `cargo xtask play`, which builds and serves");
+    }
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let listeners = listen(options.port).await?;
+        let port = listeners[0].local_addr()?.port();
+        println!("Serving playground/dist at http://localhost:{port} (end with Ctrl-C)");
+        std::io::stdout().flush()?;
+        for listener in listeners {
+            tokio::spawn(axum::serve(listener, router(&site)).into_future());
+        }
+        tokio::signal::ctrl_c().await.context("Ctrl-C cannot be awaited")
+    })
+}
+
+/// Browsers take "localhost" for either loopback address, so both are ours; a machine without IPv6 has only the first.
+async fn listen(port: u16) -> Result<Vec<TcpListener>> {
+    let bind = |address: SocketAddr| async move {
+        TcpListener::bind(address).await.map_err(|error| match error.kind() {
+            ErrorKind::AddrInUse => anyhow::anyhow!(
+                "port {port} is taken, perhaps by another `cargo xtask play`: end that one, or choose another port with --port"
+            ),
+            ErrorKind::PermissionDenied => {
+                anyhow::anyhow!("port {port} is for root only: choose one above 1023 with --port")
+            }
+            _ => anyhow::Error::new(error).context(format!("port {port} cannot be opened")),
+        })
+    };
+    let first = bind((Ipv4Addr::LOCALHOST, port).into()).await?;
+    let port = first.local_addr()?.port();
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+        Ok(second) => Ok(vec![first, second]),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            bail!("port {port} is taken on [::1]: end the program that has it, or choose another port with --port")
+        }
+        Err(_) => Ok(vec![first]),
+    }
+}
+
+/// The files of `site` with the isolation headers on every answer, errors included.
+fn router(site: &Path) -> Router {
+    HEADERS.iter().fold(Router::new().fallback_service(ServeDir::new(site)), |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static(value)))
+    })
+}

@@ -1,0 +1,73 @@
+//! What each phase runs: the same commands that a developer would type.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::runner::{check, count};
+use super::{Outcome, Phase};
+use crate::build::{self, build};
+use crate::{repository, tidy};
+
+impl Phase {
+    /// Runs the phase; tests outside `filter` are left out where a runner can do that.
+    pub(super) fn run(self, filter: Option<&str>) -> Result<Outcome> {
+        match self {
+            Self::Format => check(cargo(&["fmt", "--all", "--check"])),
+            Self::Tidy => tidy::tidy().map(|()| Outcome::default()),
+            Self::Clippy => {
+                check(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
+            }
+            Self::Rust => rust(filter),
+            Self::Build => build(&build::Options::default()).map(|()| Outcome::default()),
+            Self::Lint => lint(),
+            Self::Library => library(filter),
+            Self::Browser => browser(filter),
+        }
+    }
+}
+
+fn rust(filter: Option<&str>) -> Result<Outcome> {
+    let mut command = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    if let Some(filter) = filter {
+        command.args(["--", filter]);
+    }
+    count(command)
+}
+
+/// ESLint over all workspaces, then each workspace's `check` script, which is `tsc --noEmit`.
+fn lint() -> Result<Outcome> {
+    check(npm(&["run", "--silent", "lint"]))?;
+    check(npm(&["run", "--silent", "check"]))
+}
+
+fn library(filter: Option<&str>) -> Result<Outcome> {
+    let mut command = npm(&["test", "--silent", "--workspace", "web"]);
+    if let Some(filter) = filter {
+        command.args(["--", "--testNamePattern", filter]);
+    }
+    count(command)
+}
+
+fn browser(filter: Option<&str>) -> Result<Outcome> {
+    let mut command = npm(&["test", "--silent", "--workspace", "tests/browser"]);
+    if let Some(filter) = filter {
+        command.args(["--", "--test-name-pattern", filter]);
+    }
+    // The tests start `xtask serve --port 0` themselves; with this they need not ask cargo where it is.
+    command.env("TILEWRIGHT_XTASK", env::current_exe().context("this program cannot find itself")?);
+    count(command)
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(repository::root());
+    command
+}
+
+fn npm(arguments: &[&str]) -> Command {
+    let mut command = Command::new("npm");
+    command.args(arguments).current_dir(repository::root()).env("NO_COLOR", "1");
+    command
+}
