@@ -63,7 +63,7 @@ impl Dispatch {
 }
 
 /// How many workgroups a variant needs for `rows` rows of a shape.
-fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: u32) -> [u32; 3] {
+pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: u32) -> [u32; 3] {
     match (*variant, shape) {
         (KernelVariant::Matvec { outputs, columns, .. }, KernelShape::Product { weight, .. }) => {
             let groups = weight.part_rows.div_ceil(outputs);

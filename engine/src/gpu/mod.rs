@@ -11,6 +11,8 @@
 pub mod device;
 mod dispatch;
 mod executor;
+#[cfg(test)]
+mod kernel_tests;
 mod memory;
 mod pipelines;
 mod readback;

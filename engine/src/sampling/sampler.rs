@@ -106,6 +106,7 @@ fn keep_top_p(candidates: &mut Vec<(u32, f32)>, top_p: f32) {
 }
 
 /// Larger logits first, lower ids first among equals.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that sorting asks for")]
 fn by_logit(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
@@ -180,10 +181,10 @@ mod tests {
             let seen = frequencies(&params, 4000);
             (0..LOGITS.len()).filter(|&token| seen[token] > 0.0).collect()
         };
-        // Softmax of LOGITS: .076 .562 .004 .341 .028 .010 (rounded)
+        // Softmax of LOGITS: .074 .551 .004 .334 .027 .010 (rounded)
         assert_eq!(support(SamplingParams { top_k: 2, ..draw_all() }), [1, 3]);
         assert_eq!(support(SamplingParams { top_p: 0.5, ..draw_all() }), [1]);
-        assert_eq!(support(SamplingParams { top_p: 0.9, ..draw_all() }), [1, 3]);
+        assert_eq!(support(SamplingParams { top_p: 0.85, ..draw_all() }), [1, 3]);
         assert_eq!(support(SamplingParams { top_p: 0.95, ..draw_all() }), [0, 1, 3]);
         assert_eq!(support(SamplingParams { min_p: 0.1, ..draw_all() }), [0, 1, 3]);
         assert_eq!(support(SamplingParams { min_p: 1.0, ..draw_all() }), [1]);
