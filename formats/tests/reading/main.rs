@@ -6,13 +6,13 @@
 //! - [`gguf_hostile`], [`safetensors_hostile`]: one test per way to lie
 //! - [`fuzz`]: random and mutated files, a minute each
 //! - [`memory`]: what a reader allocates, counted
-//! - [`smollm2`]: a real model's header
+//! - [`real_files`]: a real model, and the parity tests' fixture
 
 mod cuts;
 mod fuzz;
 mod gguf_hostile;
 mod memory;
+mod real_files;
 mod recorder;
 mod safetensors_hostile;
-mod smollm2;
 mod valid_files;

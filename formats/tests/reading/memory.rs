@@ -74,12 +74,12 @@ fn a_header_takes_a_small_multiple_of_its_bytes_at_worst() {
         let bytes = gguf::write(&metadata, &[]).expect("it is valid");
         let pieces: Vec<&[u8]> = bytes.chunks(16 << 10).collect();
         let taken = peak(Format::Gguf.stream(None), &pieces, 1);
-        assert!(taken <= 10 * bytes.len() as u64, "{what}: {taken} bytes for {}", bytes.len());
+        assert!(taken <= 8 * bytes.len() as u64, "{what}: {taken} bytes for {}", bytes.len());
     }
     let names: Vec<String> = (0..50_000).map(|number| number.to_string()).collect();
     let tensors: Vec<gguf::Tensor<'_>> =
         names.iter().map(|name| gguf::Tensor { name, dtype: DType::F32, shape: &[1], data: &[0; 4] }).collect();
     let bytes = gguf::write(&Metadata::new("model.gguf"), &tensors).expect("it is valid");
     let taken = peak(Format::Gguf.stream(None), &[&bytes], 1);
-    assert!(taken <= 10 * bytes.len() as u64, "tensors: {taken} bytes for {}", bytes.len());
+    assert!(taken <= 8 * bytes.len() as u64, "tensors: {taken} bytes for {}", bytes.len());
 }

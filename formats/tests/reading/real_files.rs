@@ -1,6 +1,6 @@
-//! A real model's header: SmolLM2-135M-Instruct, the embedded default.
+//! Files that others wrote: SmolLM2-135M-Instruct, the embedded default, and the fixture of the parity tests.
 
-use crate::recorder::Format;
+use crate::recorder::{Format, read};
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -72,4 +72,22 @@ fn smollm2_has_272_tensors_and_33_keys() {
     assert_eq!(find("blk.0.attn_k.weight").dtype, DType::Q4_1);
     assert_eq!(find("token_embd.weight").shape, [49152, 576]);
     assert_eq!((find("output_norm.weight").dtype, find("output_norm.weight").bytes), (DType::F32, 576 * 4));
+}
+
+#[test]
+fn the_fixture_reads_as_the_safetensors_crate_reads_it() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/llama/model.safetensors");
+    let bytes = std::fs::read(path).expect("the fixture is in the repository");
+    let expected = safetensors::SafeTensors::deserialize(&bytes).expect("it is valid");
+    let (header, recorder) =
+        read(Format::Safetensors, &bytes, Some(bytes.len() as u64), &[9, 1000, 100_000]).expect("it is valid");
+    assert_eq!(header.tensors.len(), expected.len());
+    for (tensor, data) in header.tensors.iter().zip(&recorder.data) {
+        let view = expected.tensor(&tensor.name).expect("the tensor is there");
+        let shape: Vec<u64> = view.shape().iter().map(|&length| length as u64).collect();
+        assert_eq!(
+            (&tensor.shape, tensor.dtype.name(), data.as_slice()),
+            (&shape, view.dtype().to_string().as_str(), view.data())
+        );
+    }
 }
