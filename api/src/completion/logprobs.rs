@@ -49,7 +49,7 @@ impl Logprobs {
 }
 
 /// An answer's `logprobs` from single entries.
-pub(super) fn object(entries: Vec<Value>, endpoint: Endpoint) -> Value {
+pub(super) fn object(entries: &[Value], endpoint: Endpoint) -> Value {
     match endpoint {
         Endpoint::ChatCompletions => json!({ "content": entries, "refusal": null }),
         Endpoint::Completions => {
@@ -99,8 +99,13 @@ fn token_object(token: TokenId, logprob: f32, tokenizer: &Tokenizer) -> Map<Stri
 /// A token as the key of a map: bytes that are no text are written out, so that no two tokens have one name.
 fn token_name(token: TokenId, tokenizer: &Tokenizer) -> String {
     let bytes = tokenizer.literal(token);
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
-    std::str::from_utf8(bytes).map_or_else(|_| format!("bytes:{}", hex(bytes)), str::to_owned)
+    std::str::from_utf8(bytes).map_or_else(
+        |_| {
+            let hex: Vec<String> = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            format!("bytes:{}", hex.concat())
+        },
+        str::to_owned,
+    )
 }
 
 /// f32 by its shortest digits, and not as the f64 next to it.

@@ -3,7 +3,7 @@
 //! Three stages, each of which may hold something back and none of which takes anything back: bytes to text ([`text`]), text to what
 //! no stop text can swallow ([`stops`]), and that to chunks ([`objects`], with [`logprobs`]).
 //!
-//! A chat's answer begins as [`Tokenizer::decode`](crate::Tokenizer::decode) begins a text, without the space that SentencePiece
+//! A chat's answer begins as [`Tokenizer::decode`](crate::Tokenizer::decode) begins a text, without the space that `SentencePiece`
 //! puts before a first word; a completion goes on where the prompt ended and keeps it.
 
 mod logprobs;
@@ -58,17 +58,16 @@ pub struct Completion {
     model: Arc<ChatModel>,
     envelope: Envelope,
     stream: bool,
-    wants_logprobs: bool,
     stop_ids: Vec<TokenId>,
     min_tokens: u32,
     prompt_tokens: usize,
-    completion_tokens: usize,
+    /// Tokens taken.
+    generated: usize,
 
     decoder: TextDecoder,
     stops: StopTexts,
-    logprobs: Logprobs,
-    /// The next byte of text is the answer's first, and a space there goes.
-    strips_space: bool,
+    /// If they were asked for.
+    logprobs: Option<Logprobs>,
     /// The first chunk was sent.
     began: bool,
     /// A stop text was met.
@@ -92,19 +91,18 @@ impl Completion {
             model: model.id().to_owned(),
             include_usage: prepared.stream && prepared.include_usage,
         };
+        let strips_space = prepared.endpoint == Endpoint::ChatCompletions && model.tokenizer().strips_space();
         Self {
             model,
             envelope,
             stream: prepared.stream,
-            wants_logprobs: prepared.sampling.top_logprobs.is_some(),
             stop_ids: prepared.stop_ids.clone(),
             min_tokens: prepared.min_tokens,
             prompt_tokens: prepared.prompt.len(),
-            completion_tokens: 0,
-            decoder: TextDecoder::default(),
+            generated: 0,
+            decoder: TextDecoder::new(strips_space),
             stops: StopTexts::new(&prepared.stop_strings),
-            logprobs: Logprobs::default(),
-            strips_space: prepared.endpoint == Endpoint::ChatCompletions,
+            logprobs: prepared.sampling.top_logprobs.map(|_| Logprobs::default()),
             began: false,
             stopped: false,
             certain: (0, 0),
@@ -143,15 +141,15 @@ impl Completion {
         let mut chunks = self.say(&said, true);
         let usage = json!({
             "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
-            "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "completion_tokens": self.generated,
+            "total_tokens": self.prompt_tokens + self.generated,
             "prompt_tokens_details": { "cached_tokens": cached_tokens },
         });
         if self.stream {
             chunks.extend(self.envelope.last_chunks(reason.as_str(), usage));
         } else {
             let entries = std::mem::take(&mut self.whole_logprobs);
-            let logprobs = self.wants_logprobs.then(|| logprobs::object(entries, self.envelope.endpoint));
+            let logprobs = self.logprobs.as_ref().map(|_| logprobs::object(&entries, self.envelope.endpoint));
             chunks.push(self.envelope.whole(&self.whole_text, logprobs, reason.as_str(), usage));
         }
         chunks
@@ -159,34 +157,28 @@ impl Completion {
 
     /// How many tokens were taken.
     pub fn completion_tokens(&self) -> usize {
-        self.completion_tokens
+        self.generated
     }
 
     fn take(&mut self, sampled: &Sampled, said: &mut String) {
-        self.completion_tokens += 1;
-        if self.completion_tokens >= self.min_tokens as usize && self.stop_ids.contains(&sampled.token) {
+        self.generated += 1;
+        if self.generated >= self.min_tokens as usize && self.stop_ids.contains(&sampled.token) {
             // It ends the answer and is no part of it, whether it has a text or not.
             return;
         }
-        let model = Arc::clone(&self.model);
-        let mut bytes = model.tokenizer().visible(sampled.token);
-        if self.strips_space && !bytes.is_empty() {
-            bytes = bytes.get(model.tokenizer().leading(bytes)..).unwrap_or_default();
-            self.strips_space = false;
-        }
         let start = self.certain;
         let mut text = String::new();
-        self.decoder.push(bytes, &mut text);
+        self.decoder.push(self.model.tokenizer().visible(sampled.token), &mut text);
         self.stopped = self.pass(&text, said);
-        if self.wants_logprobs {
-            self.logprobs.push(sampled, start, self.certain.0);
+        if let Some(logprobs) = &mut self.logprobs {
+            logprobs.push(sampled, start, self.certain.0);
         }
     }
 
     /// Certain text through the stop texts; true if one was met.
     fn pass(&mut self, text: &str, said: &mut String) -> bool {
         self.certain = (self.certain.0 + text.len(), self.certain.1 + text.chars().count());
-        if self.completion_tokens < self.min_tokens as usize {
+        if self.generated < self.min_tokens as usize {
             said.push_str(text);
             return false;
         }
@@ -196,9 +188,9 @@ impl Completion {
     fn say(&mut self, text: &str, end: bool) -> Vec<Value> {
         self.said += text.len();
         let mut entries = Vec::new();
-        if self.wants_logprobs {
+        if let Some(logprobs) = &mut self.logprobs {
             let end = end || self.stopped;
-            entries = self.logprobs.take(self.said, end, self.envelope.endpoint, self.model.tokenizer());
+            entries = logprobs.take(self.said, end, self.envelope.endpoint, self.model.tokenizer());
         }
         if !self.stream {
             self.whole_text.push_str(text);
@@ -211,7 +203,7 @@ impl Completion {
             chunks.extend(self.envelope.first_chunk());
         }
         if !text.is_empty() || !entries.is_empty() {
-            let logprobs = self.wants_logprobs.then(|| logprobs::object(entries, self.envelope.endpoint));
+            let logprobs = self.logprobs.as_ref().map(|_| logprobs::object(&entries, self.envelope.endpoint));
             chunks.push(self.envelope.text_chunk(text, logprobs));
         }
         chunks

@@ -15,7 +15,7 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    fn object(&self, kind: &str, choices: Value, usage: Option<Value>) -> Value {
+    fn object(&self, kind: &str, choices: &[Value], usage: Option<Value>) -> Value {
         let mut object = json!({
             "id": self.id, "object": kind, "created": self.created_s, "model": self.model, "choices": choices,
         });
@@ -45,7 +45,7 @@ impl Envelope {
         choice["logprobs"] = logprobs.unwrap_or_default();
         choice["finish_reason"] = json!(finish_reason);
         let usage = usage.or(self.include_usage.then_some(Value::Null));
-        self.object(self.chunk_kind(), json!([choice]), usage)
+        self.object(self.chunk_kind(), &[choice], usage)
     }
 
     /// The first chunk of a chat says whose words follow; a completion has none such.
@@ -70,7 +70,7 @@ impl Envelope {
         };
         if self.include_usage {
             let end = self.chunk(choice, None, Some(finish_reason), None);
-            vec![end, self.object(self.chunk_kind(), json!([]), Some(usage))]
+            vec![end, self.object(self.chunk_kind(), &[], Some(usage))]
         } else {
             vec![self.chunk(choice, None, Some(finish_reason), Some(usage))]
         }
@@ -87,6 +87,6 @@ impl Envelope {
         };
         choice["logprobs"] = logprobs.unwrap_or_default();
         choice["finish_reason"] = json!(finish_reason);
-        self.object(kind, json!([choice]), Some(usage))
+        self.object(kind, &[choice], Some(usage))
     }
 }

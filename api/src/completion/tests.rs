@@ -1,6 +1,6 @@
 use super::*;
 use crate::Limits;
-use crate::model::tests::{EOS, HELLO, model};
+use crate::model::tests::{EOS, HELLO, model, sentence_piece};
 use proptest::prelude::*;
 use tilewright_plan::SequenceId;
 
@@ -101,6 +101,22 @@ fn completions_have_texts_in_place_of_deltas() {
     whole.push(&[sampled(HELLO)]);
     let whole = whole.finish(FinishReason::Stop, 0);
     assert_eq!((&whole[0]["object"], &choice(&whole[0])["text"]), (&json!("text_completion"), &json!("hello")));
+}
+
+#[test]
+fn a_chat_loses_the_space_before_its_first_word_and_a_completion_keeps_it() {
+    let template = ("tokenizer.chat_template", Some("{{ messages[0].content }}".into()));
+    let model = Arc::new(sentence_piece(&[template]).unwrap());
+    let the = TokenId(261);
+    for (endpoint, path, expected) in
+        [(CHAT, "/choices/0/message/content", "the the"), (RAW, "/choices/0/text", " the the")]
+    {
+        let prepared = prepared(&model, endpoint, json!({}));
+        let mut completion = Completion::new(model.clone(), &prepared, String::new(), 0);
+        completion.push(&[sampled(TokenId(1)), sampled(the), sampled(the)]);
+        assert_eq!(completion.finish(FinishReason::Length, 0)[0].pointer(path).unwrap(), expected);
+    }
+    assert_eq!(model.decode(&[TokenId(1), the, the]), "the the");
 }
 
 #[test]

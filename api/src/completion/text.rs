@@ -8,12 +8,20 @@
 pub(super) struct TextDecoder {
     /// The beginning of a character.
     pending: Vec<u8>,
+    /// No byte came yet, and if the first one is a space it goes.
+    strips_space: bool,
 }
 
 impl TextDecoder {
+    pub(super) fn new(strips_space: bool) -> Self {
+        Self { pending: Vec::new(), strips_space }
+    }
+
     /// Appends to `out` what is certain.
     pub(super) fn push(&mut self, bytes: &[u8], out: &mut String) {
-        self.pending.extend_from_slice(bytes);
+        let strips_space = self.strips_space && !bytes.is_empty();
+        self.strips_space &= bytes.is_empty();
+        self.pending.extend_from_slice(bytes.strip_prefix(b" ").filter(|_| strips_space).unwrap_or(bytes));
         let mut start = 0;
         loop {
             let rest = self.pending.get(start..).unwrap_or_default();

@@ -158,8 +158,8 @@ fn two_tokens_with_one_text_are_no_danger() {
     assert_eq!(model.decode(&[TokenId(2), TokenId(1), TokenId(3), TokenId(9)]), "ab");
 }
 
-/// Pieces with scores as SentencePiece gives them: the later, the worse.
-fn sentence_piece(changes: &[(&str, Option<Gguf>)]) -> Result<ChatModel, ModelError> {
+/// Pieces with scores as `SentencePiece` gives them: the later, the worse.
+pub(crate) fn sentence_piece(changes: &[(&str, Option<Gguf>)]) -> Result<ChatModel, ModelError> {
     let mut tokens: Vec<String> = ["<unk>", "<s>", "</s>"].map(str::to_owned).to_vec();
     tokens.extend((0..=255).map(|byte: u8| format!("<0x{byte:02X}>")));
     let pieces = ["▁t", "he", "▁the", "in", "▁a", "▁", "t", "h", "e", "i", "n", "a", "the"];

@@ -22,7 +22,9 @@ pub(super) fn add_to(environment: &mut Environment<'_>, local_time_s: Option<i64
         (ValueKind::None, _) => Ok(out.write_str("None")?),
         _ => minijinja::escape_formatter(out, state, value),
     });
-    environment.add_filter("tojson", to_json);
+    environment.add_filter("tojson", |state: &State, value: &Value, indent: Option<Value>, arguments: Kwargs| {
+        to_json(state, value, indent, &arguments)
+    });
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refused(message)))
     });
@@ -56,7 +58,7 @@ fn strftime(local_time_s: i64, format: &str) -> Result<String, Error> {
 }
 
 /// Jinja's own `tojson` escapes for HTML; that of `transformers` is `json.dumps(x, ensure_ascii=False)` with its arguments.
-fn to_json(state: &State, value: &Value, indent: Option<Value>, arguments: Kwargs) -> Result<Value, Error> {
+fn to_json(state: &State, value: &Value, indent: Option<Value>, arguments: &Kwargs) -> Result<Value, Error> {
     let indent: Option<Value> = match indent {
         Some(indent) => Some(indent),
         None => arguments.get("indent")?,
@@ -171,7 +173,10 @@ impl JsonWriter<'_> {
                 out.push(char);
             } else {
                 for unit in char.encode_utf16(&mut [0; 2]) {
-                    out.push_str(&format!("\\u{unit:04x}"));
+                    out.push_str("\\u");
+                    out.extend(
+                        [12, 8, 4, 0].iter().filter_map(|shift| char::from_digit(u32::from(*unit) >> shift & 0xf, 16)),
+                    );
                 }
             }
         }

@@ -153,15 +153,15 @@ impl Tokenizer {
         Ok(encoding.get_ids().iter().copied().map(TokenId).collect())
     }
 
-    /// The text of ids, without special tokens; the space that SentencePiece puts before the first word is taken off.
+    /// The text of ids, without special tokens; the space that `SentencePiece` puts before the first word is taken off.
     /// Ids outside the vocabulary have no text.
     pub fn decode(&self, ids: &[TokenId]) -> String {
         let mut bytes = Vec::new();
         for &id in ids {
             bytes.extend_from_slice(self.visible(id));
         }
-        let start = self.leading(&bytes);
-        String::from_utf8_lossy(bytes.get(start..).unwrap_or_default()).into_owned()
+        let text = bytes.strip_prefix(b" ").filter(|_| self.strips_space()).unwrap_or(&bytes);
+        String::from_utf8_lossy(text).into_owned()
     }
 
     /// A token's bytes as they appear in text: none for a special token.
@@ -174,9 +174,9 @@ impl Tokenizer {
         self.pieces.bytes(id)
     }
 
-    /// How many bytes at the start of a decoded text the decoder takes off.
-    pub fn leading(&self, text: &[u8]) -> usize {
-        usize::from(self.pieces.strips_space() && text.first() == Some(&b' '))
+    /// Whether decoding takes a space off the start of a text.
+    pub fn strips_space(&self) -> bool {
+        self.pieces.strips_space()
     }
 
     /// The id of a token by its name in the vocabulary.

@@ -1,7 +1,7 @@
 //! What each token says, as bytes: one flat table, built once.
 //!
 //! A vocabulary's tokens are written in one of two alphabets. Byte-level vocabularies (GPT-2's) use 256 printable characters
-//! for the 256 bytes. SentencePiece vocabularies write a space as `▁` and bytes without a token of their own as `<0xNN>`.
+//! for the 256 bytes. `SentencePiece` vocabularies write a space as `▁` and bytes without a token of their own as `<0xNN>`.
 //! The decoder of a `tokenizer.json` says which; [`Alphabet`] is what we read of it.
 
 use super::{MAX_TOKENS, TokenizerError};
@@ -101,7 +101,7 @@ impl Alphabet {
         Self { steps: vec![Step::ByteLevel], strips_space: false }
     }
 
-    /// SentencePiece's.
+    /// `SentencePiece`'s.
     pub(super) fn sentence_piece(strips_space: bool) -> Self {
         let space = Step::Replace { from: '▁'.into(), to: ' '.into() };
         Self { steps: vec![Step::ByteFallback, space], strips_space }

@@ -4,7 +4,7 @@
 //!
 //! - `gpt2`, byte-level BPE: tokens and merges are in the file, the splitting rules are a name
 //!   ([`pretokenizers`](super::pretokenizers)).
-//! - `llama`, SentencePiece BPE: there are no merges, only a score per token, and the pair whose union has the best score
+//! - `llama`, `SentencePiece` BPE: there are no merges, only a score per token, and the pair whose union has the best score
 //!   is merged first. Every split of a token into two tokens is therefore a merge, ranked by the token's score; that
 //!   is how `transformers` converts such models too. Characters outside the vocabulary become byte tokens.
 //!
