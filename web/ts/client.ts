@@ -127,10 +127,18 @@ class Client {
     return {
       chat: { completions: { create: create("chat.completions") as Tilewright["chat"]["completions"]["create"] } },
       completions: { create: create("completions") as Tilewright["completions"]["create"] },
-      get model() { return info().model; },
-      get device() { return info().device; },
-      get info() { return info(); },
-      close: () => { this.close(connectionError("closed", "this client was closed; connect again")); },
+      get model() {
+        return info().model;
+      },
+      get device() {
+        return info().device;
+      },
+      get info() {
+        return info();
+      },
+      close: () => {
+        this.close(connectionError("closed", "this client was closed; connect again"));
+      },
     };
   }
 
@@ -140,7 +148,9 @@ class Client {
     if (!this.#link) {
       const link = this.#connect();
       this.#link = link;
-      link.catch(() => { if (this.#link === link) this.#link = undefined; });
+      link.catch(() => {
+        if (this.#link === link) this.#link = undefined;
+      });
     }
     return this.#link;
   }
@@ -176,14 +186,18 @@ class Client {
     let link: Link;
     try {
       // The browser reports a failure in a later task, when the link is there.
-      const opened = openWorker(placement, this.#workerUrl, (error) => { link.end(error); });
+      const opened = openWorker(placement, this.#workerUrl, (error) => {
+        link.end(error);
+      });
       link = new Link(opened.port, {
         client,
         lock,
         model: this.#model,
         stallMs: this.#options.stallMs,
         onProgress: this.#options.onProgress,
-        onReady: (info) => { this.#info = info; },
+        onReady: (info) => {
+          this.#info = info;
+        },
         onError: this.#options.onError,
         onEnd: () => {
           unlock();
@@ -234,7 +248,9 @@ export async function send(
   };
   over = () => signal?.removeEventListener("abort", onAbort);
   const id = link.request(endpoint, body, {
-    chunk: (chunk) => { stream.chunk(chunk); },
+    chunk: (chunk) => {
+      stream.chunk(chunk);
+    },
     done: () => {
       over();
       stream.done();
@@ -278,10 +294,13 @@ function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Pro
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as `fetch`: the reason is the caller's.
-    const onAbort = (): void => { reject(signal.reason); };
+    const onAbort = (): void => {
+      reject(signal.reason);
+    };
     if (signal.aborted) onAbort();
     signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => { signal.removeEventListener("abort", onAbort); });
+    promise.then(resolve, reject).finally(() => {
+      signal.removeEventListener("abort", onAbort);
+    });
   });
 }
-

@@ -195,7 +195,8 @@ export class Download implements ByteStream {
         return fileChanged(this.#url);
     }
     const final = loadError("download_failed", `${answer}; try again later, or use another copy of the model`);
-    if (response.status !== 408 && response.status !== 425 && response.status !== 429 && response.status < 500) return final;
+    if (response.status !== 408 && response.status !== 425 && response.status !== 429 && response.status < 500)
+      return final;
     const seconds = count(response.headers.get("retry-after"));
     return new Passing(final, seconds === undefined ? undefined : Math.min(seconds * 1000, LONGEST_RETRY_AFTER_MS));
   }
@@ -227,7 +228,9 @@ export class Download implements ByteStream {
         abort.abort();
       }, this.#settings.stallMs);
       // Whatever the work makes of the abort: nobody waits for it any more.
-      const onAbort = (): void => { reject(new Error("given up")); };
+      const onAbort = (): void => {
+        reject(new Error("given up"));
+      };
       this.#signal?.addEventListener("abort", onAbort, { signal: over.signal });
     });
     try {
@@ -251,27 +254,33 @@ export class Download implements ByteStream {
 
   #stalled(): Passing {
     const seconds = this.#settings.stallMs / 1000;
-    return new Passing(loadError(
-      "download_stalled",
-      `${this.#url} sent nothing for ${seconds} s, after ${this.#soFar()}; check the connection and try again`,
-    ));
+    return new Passing(
+      loadError(
+        "download_stalled",
+        `${this.#url} sent nothing for ${seconds} s, after ${this.#soFar()}; check the connection and try again`,
+      ),
+    );
   }
 
   #broken(cause: unknown): Passing {
     const detail = cause instanceof Error ? cause.message : String(cause);
-    return new Passing(loadError(
-      "download_failed",
-      `${this.#url} could not be read, after ${this.#soFar()} (${detail}); check the connection, and if the file is on ` +
-        "another origin, that its server allows this site to read it (CORS)",
-      cause,
-    ));
+    return new Passing(
+      loadError(
+        "download_failed",
+        `${this.#url} could not be read, after ${this.#soFar()} (${detail}); check the connection, and if the file is on ` +
+          "another origin, that its server allows this site to read it (CORS)",
+        cause,
+      ),
+    );
   }
 
   #truncated(length: number): Passing {
-    return new Passing(loadError(
-      "download_truncated",
-      `${this.#url} ended after ${this.#offset} of ${length} bytes; the file on the server may be damaged`,
-    ));
+    return new Passing(
+      loadError(
+        "download_truncated",
+        `${this.#url} ended after ${this.#offset} of ${length} bytes; the file on the server may be damaged`,
+      ),
+    );
   }
 }
 

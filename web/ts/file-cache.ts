@@ -77,7 +77,13 @@ export class FileCache {
   /** Notes that there is no such file. */
   async noteMissing(url: string): Promise<void> {
     const manifest: Manifest = {
-      format: 1, etag: null, length: 0, segmentBytes: this.#segmentBytes, segments: 0, complete: true, missing: true,
+      format: 1,
+      etag: null,
+      length: 0,
+      segmentBytes: this.#segmentBytes,
+      segments: 0,
+      complete: true,
+      missing: true,
     };
     await this.#putManifest(url, manifest).catch(() => undefined);
   }
@@ -96,7 +102,11 @@ export class FileCache {
   /** Keeps a file as it comes; `manifest` is what is kept of it already. */
   writer(url: string, version: Version, manifest?: Manifest): SegmentWriter {
     const start: Manifest = manifest ?? {
-      format: 1, ...version, segmentBytes: this.#segmentBytes, segments: 0, complete: false,
+      format: 1,
+      ...version,
+      segmentBytes: this.#segmentBytes,
+      segments: 0,
+      complete: false,
     };
     return new SegmentWriter(start, {
       segment: (index, blob) => this.#store.put(key(url, index), new Response(blob)),

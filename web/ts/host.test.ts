@@ -16,25 +16,45 @@ class FakeEngine implements Engine {
   constructor(readonly options: StartOptions) {
     this.events = options.events;
     this.info = {
-      model: options.address.id, device: "a GPU", family: "llama", context: 64, vocabulary: 10,
+      model: options.address.id,
+      device: "a GPU",
+      family: "llama",
+      context: 64,
+      vocabulary: 10,
       memory: { weights: 1, kv: 2, scratch: 3 },
     };
   }
 
-  hello(client: number): void { this.told.push(`hello ${client}`); }
-  gone(client: number): void { this.told.push(`gone ${client}`); }
-  submit(client: number, request: number): void { this.told.push(`submit ${client}.${request}`); }
-  cancel(client: number, request: number): void { this.told.push(`cancel ${client}.${request}`); }
-  close(): void { this.told.push("close"); }
+  hello(client: number): void {
+    this.told.push(`hello ${client}`);
+  }
+  gone(client: number): void {
+    this.told.push(`gone ${client}`);
+  }
+  submit(client: number, request: number): void {
+    this.told.push(`submit ${client}.${request}`);
+  }
+  cancel(client: number, request: number): void {
+    this.told.push(`cancel ${client}.${request}`);
+  }
+  close(): void {
+    this.told.push("close");
+  }
 }
 
 /** Locks that the test releases. */
 class FakeLocks implements Locks {
   readonly waiting = new Map<string, () => void>();
 
-  request(name: string, options: { signal?: AbortSignal }, callback: () => Promise<void> | undefined): Promise<unknown> {
+  request(
+    name: string,
+    options: { signal?: AbortSignal },
+    callback: () => Promise<void> | undefined,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.waiting.set(name, () => { resolve(callback()); });
+      this.waiting.set(name, () => {
+        resolve(callback());
+      });
       options.signal?.addEventListener("abort", () => {
         this.waiting.delete(name);
         reject(new DOMException("aborted", "AbortError"));
@@ -49,7 +69,10 @@ class Page {
   readonly #port: MessagePort;
   #wake: (() => void) | undefined;
 
-  constructor(host: Host, readonly lock: string) {
+  constructor(
+    host: Host,
+    readonly lock: string,
+  ) {
     const channel = new MessageChannel();
     host.accept(channel.port2);
     this.#port = channel.port1;
@@ -62,7 +85,9 @@ class Page {
     this.say({ type: "hello", protocol: PROTOCOL, client: lock, lock });
   }
 
-  say(message: ToHost | { type: string }): void { this.#port.postMessage(message); }
+  say(message: ToHost | { type: string }): void {
+    this.#port.postMessage(message);
+  }
 
   load(name = "tiny"): this {
     const url = `https://a.example/${name}.gguf`;
@@ -70,14 +95,18 @@ class Page {
     return this;
   }
 
-  ask(id: number): void { this.say({ type: "request", id, endpoint: "chat.completions", body: {} }); }
+  ask(id: number): void {
+    this.say({ type: "request", id, endpoint: "chat.completions", body: {} });
+  }
 
   /** Waits for a message of this type, and takes it. */
   async hear<T extends FromHost["type"]>(type: T): Promise<FromHost & { type: T }> {
     for (;;) {
       const at = this.heard.findIndex((message) => message.type === type);
       if (at >= 0) return this.heard.splice(at, 1)[0] as FromHost & { type: T };
-      await new Promise<void>((resolve) => { this.#wake = resolve; });
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
   }
 
@@ -100,13 +129,19 @@ beforeEach(() => {
   host = new Host({
     locks,
     idleMs: 20,
-    start: (options) => new Promise((resolve, reject) => {
-      const engine = new FakeEngine(options);
-      engines.push(engine);
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as the wasm module does.
-      loaded = (error) => { if (error) reject(error); else resolve(engine); };
-      options.signal.addEventListener("abort", () => { reject(new Error("given up")); });
-    }),
+    start: (options) =>
+      new Promise((resolve, reject) => {
+        const engine = new FakeEngine(options);
+        engines.push(engine);
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as the wasm module does.
+        loaded = (error) => {
+          if (error) reject(error);
+          else resolve(engine);
+        };
+        options.signal.addEventListener("abort", () => {
+          reject(new Error("given up"));
+        });
+      }),
   });
 });
 

@@ -78,8 +78,12 @@ class Session implements Member {
     this.#port = port;
     this.client = client;
     this.#locks = locks;
-    port.addEventListener("message", (event) => { this.#receive(event.data); });
-    port.addEventListener("close", () => { this.#end(); });
+    port.addEventListener("message", (event) => {
+      this.#receive(event.data);
+    });
+    port.addEventListener("close", () => {
+      this.#end();
+    });
     port.start();
   }
 
@@ -104,7 +108,9 @@ class Session implements Member {
       case "hello":
         this.send({ type: "welcome", protocol: PROTOCOL });
         if (message.lock !== null && this.#locks) {
-          whenReleased(this.#locks, message.lock, this.#ended.signal, () => { this.#end(); });
+          whenReleased(this.#locks, message.lock, this.#ended.signal, () => {
+            this.#end();
+          });
         }
         return;
       case "load":

@@ -6,7 +6,11 @@ import { Link, type LinkOptions } from "./link.js";
 import { PROTOCOL, type HostMessage, type ModelInfo, type ToHost } from "./protocol.js";
 
 const INFO: ModelInfo = {
-  model: "tiny", device: "a GPU", family: "llama", context: 64, vocabulary: 10,
+  model: "tiny",
+  device: "a GPU",
+  family: "llama",
+  context: 64,
+  vocabulary: 10,
   memory: { weights: 1, kv: 2, scratch: 3 },
 };
 
@@ -99,7 +103,10 @@ describe("opening", () => {
 
   test("a load that fails rejects with the host's own error", async () => {
     const link = open();
-    host.say({ type: "error", error: { type: "model_load_error", code: "file_not_found", param: "model", message: "no" } });
+    host.say({
+      type: "error",
+      error: { type: "model_load_error", code: "file_not_found", param: "model", message: "no" },
+    });
     const error = await link.ready.catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(TilewrightError);
     expect(error).toMatchObject({ code: "file_not_found", param: "model", message: "no" });
@@ -122,7 +129,10 @@ describe("a request", () => {
     const link = await ready();
     const a = start(link);
     const b = start(link);
-    const [first, second] = [await host.next("request"), await host.next("request")].map(({ id }) => id) as [number, number];
+    const [first, second] = [await host.next("request"), await host.next("request")].map(({ id }) => id) as [
+      number,
+      number,
+    ];
     host.say({ type: "chunk", id: second, seq: 0, chunk: "b0" });
     host.say({ type: "chunk", id: first, seq: 0, chunk: "a0" });
     host.say({ type: "chunk", id: second, seq: 1, chunk: "b1" });
@@ -148,7 +158,8 @@ describe("a request", () => {
     const answer = start(link);
     const { id } = await host.next("request");
     host.say({
-      type: "error", id,
+      type: "error",
+      id,
       error: { type: "invalid_request_error", code: "invalid_value", param: "messages", message: "messages is empty" },
     });
     await expect(answer).rejects.toMatchObject({ name: "TilewrightError", param: "messages" });
@@ -162,7 +173,11 @@ describe("a request", () => {
     const chunks = (await answer)[Symbol.asyncIterator]();
     expect(await chunks.next()).toEqual({ done: false, value: "a" });
     const next = chunks.next();
-    host.say({ type: "error", id, error: { type: "server_error", code: "engine_crashed", param: null, message: "crash" } });
+    host.say({
+      type: "error",
+      id,
+      error: { type: "server_error", code: "engine_crashed", param: null, message: "crash" },
+    });
     await expect(next).rejects.toMatchObject({ code: "engine_crashed" });
     expect(await chunks.next()).toEqual({ done: true, value: undefined });
   });

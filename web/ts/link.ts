@@ -78,9 +78,13 @@ export class Link {
     // Whoever opened the link may have left before it opened; the reason still reaches `onEnd`.
     this.ready.catch(() => undefined);
 
-    port.addEventListener("message", (event) => { this.#receive(event.data); });
+    port.addEventListener("message", (event) => {
+      this.#receive(event.data);
+    });
     port.addEventListener("messageerror", () => {
-      this.end(connectionError("message_unreadable", "the worker sent a message that this page cannot read; reload the page"));
+      this.end(
+        connectionError("message_unreadable", "the worker sent a message that this page cannot read; reload the page"),
+      );
     });
     port.addEventListener("close", () => {
       this.end(connectionError("worker_gone", "the worker that runs the model ended; the next request starts it anew"));
@@ -89,11 +93,13 @@ export class Link {
     this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock });
     this.#send({ type: "load", model: options.model, stallMs: options.stallMs ?? null });
     this.#helloTimer = setTimeout(() => {
-      this.end(connectionError(
-        "worker_did_not_answer",
-        `the worker did not answer within ${this.#times.hello / 1000} s; check that tilewright-worker.js is served, from ` +
-          "this page's own origin, and reload the page",
-      ));
+      this.end(
+        connectionError(
+          "worker_did_not_answer",
+          `the worker did not answer within ${this.#times.hello / 1000} s; check that tilewright-worker.js is served, from ` +
+            "this page's own origin, and reload the page",
+        ),
+      );
     }, this.#times.hello);
     this.#watch();
   }
@@ -150,10 +156,12 @@ export class Link {
     this.#unanswered = 0;
     this.#instance ??= message.instance;
     if (message.instance !== this.#instance) {
-      this.end(connectionError(
-        "worker_restarted",
-        "the browser restarted the worker that runs the model; send the request again, and the model loads anew",
-      ));
+      this.end(
+        connectionError(
+          "worker_restarted",
+          "the browser restarted the worker that runs the model; send the request again, and the model loads anew",
+        ),
+      );
       return;
     }
     this.#handle(message);
@@ -164,11 +172,13 @@ export class Link {
     switch (message.type) {
       case "welcome":
         if (message.protocol !== PROTOCOL) {
-          this.end(connectionError(
-            "protocol_mismatch",
-            `the worker speaks protocol ${message.protocol} and this page ${PROTOCOL}: they come from different ` +
-              "versions of the library; reload every tab of this site",
-          ));
+          this.end(
+            connectionError(
+              "protocol_mismatch",
+              `the worker speaks protocol ${message.protocol} and this page ${PROTOCOL}: they come from different ` +
+                "versions of the library; reload every tab of this site",
+            ),
+          );
         }
         return;
       case "progress":
@@ -221,11 +231,13 @@ export class Link {
     this.#unanswered = 0;
     this.#pingTimer = setInterval(() => {
       if (this.#unanswered >= this.#times.missed) {
-        this.end(connectionError(
-          "worker_silent",
-          `the worker that runs the model has not answered for ${(this.#times.ping * this.#times.missed) / 1000} s; ` +
-            "send the request again, or close every tab of this site and open it anew",
-        ));
+        this.end(
+          connectionError(
+            "worker_silent",
+            `the worker that runs the model has not answered for ${(this.#times.ping * this.#times.missed) / 1000} s; ` +
+              "send the request again, or close every tab of this site and open it anew",
+          ),
+        );
         return;
       }
       this.#unanswered += 1;

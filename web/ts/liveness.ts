@@ -22,10 +22,19 @@ export interface Locks {
 export function holdLock(locks: Locks, name: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
     locks
-      .request(name, { mode: "exclusive" }, () => new Promise<void>((release) => {
-        resolve(() => { release(); });
-      }))
-      .catch((error: unknown) => { reject(error instanceof Error ? error : new Error(String(error))); });
+      .request(
+        name,
+        { mode: "exclusive" },
+        () =>
+          new Promise<void>((release) => {
+            resolve(() => {
+              release();
+            });
+          }),
+      )
+      .catch((error: unknown) => {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      });
   });
 }
 

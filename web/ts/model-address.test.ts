@@ -6,13 +6,16 @@ const read = (written?: string): ReturnType<typeof readModelAddress> =>
   readModelAddress(written, "https://site.example/app/page.html", "https://site.example/app/lib/tilewright-worker.js");
 
 describe("a model's address", () => {
-  test.each([undefined, "smollm2-135m-instruct"])("%s is the embedded default, beside the library's folder", (written) => {
-    expect(read(written)).toEqual({
-      id: "smollm2-135m-instruct",
-      url: "https://site.example/app/models/SmolLM2-135M-Instruct.Q4_1.gguf",
-      layout: "gguf",
-    });
-  });
+  test.each([undefined, "smollm2-135m-instruct"])(
+    "%s is the embedded default, beside the library's folder",
+    (written) => {
+      expect(read(written)).toEqual({
+        id: "smollm2-135m-instruct",
+        url: "https://site.example/app/models/SmolLM2-135M-Instruct.Q4_1.gguf",
+        layout: "gguf",
+      });
+    },
+  );
 
   test.each([
     ["https://a.example/m/x.Q4_0.gguf?download=true", "x.Q4_0", "https://a.example/m/x.Q4_0.gguf?download=true"],
@@ -39,7 +42,9 @@ describe("a model's address", () => {
   test.each(["", "llama", "file:///etc/passwd", "javascript:alert(1)", "a b/c d", "__proto__", "http://"])(
     "%j is refused in words",
     (written) => {
-      expect(() => read(written)).toThrow(expect.objectContaining({ code: "model_address_not_understood", param: "model" }));
+      expect(() => read(written)).toThrow(
+        expect.objectContaining({ code: "model_address_not_understood", param: "model" }),
+      );
     },
   );
 

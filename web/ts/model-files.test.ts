@@ -156,7 +156,9 @@ describe("a model's files", () => {
 
   test("bytes are counted, with whether they were kept", async () => {
     const heard: [string, number, number | undefined, boolean][] = [];
-    const onBytes = (...args: [string, number, number | undefined, boolean]): void => { heard.push(args); };
+    const onBytes = (...args: [string, number, number | undefined, boolean]): void => {
+      heard.push(args);
+    };
     await model({ onBytes });
     expect(heard.at(-1)).toEqual(["model.safetensors", 1000, 1000, false]);
     await model({ onBytes });

@@ -51,9 +51,13 @@ export class HttpModelFiles implements ModelFiles {
   async open(name: string): Promise<ByteStream> {
     const stream = await this.#noting(this.#openUrl(fileUrl(this.#address, name), name));
     return {
-      get length() { return stream.length; },
+      get length() {
+        return stream.length;
+      },
       next: () => this.#noting(stream.next()),
-      cancel: () => { stream.cancel(); },
+      cancel: () => {
+        stream.cancel();
+      },
     };
   }
 

@@ -36,10 +36,12 @@ export function preferredPlacement(): Placement {
 export function openWorker(placement: Placement, url: URL, failed: (error: TilewrightError) => void): Opened {
   const onError = (event: Event): void => {
     const detail = event instanceof ErrorEvent && event.message ? `: ${event.message}` : "";
-    failed(connectionError(
-      "worker_failed",
-      `the worker ${url.href} could not be started${detail}; check that the file is served, as JavaScript`,
-    ));
+    failed(
+      connectionError(
+        "worker_failed",
+        `the worker ${url.href} could not be started${detail}; check that the file is served, as JavaScript`,
+      ),
+    );
   };
   try {
     return placement === "shared" ? openShared(url, onError) : openDedicated(url, onError);
@@ -61,7 +63,12 @@ function openShared(url: URL, onError: (event: Event) => void): Opened {
   };
   const worker = new SharedWorker(url, options);
   worker.addEventListener("error", onError);
-  return { port: worker.port, release: () => { worker.removeEventListener("error", onError); } };
+  return {
+    port: worker.port,
+    release: () => {
+      worker.removeEventListener("error", onError);
+    },
+  };
 }
 
 function openDedicated(url: URL, onError: (event: Event) => void): Opened {

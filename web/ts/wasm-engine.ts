@@ -97,7 +97,9 @@ async function load(instance: Instance, options: StartOptions, meter: Meter): Pr
   const files = new HttpModelFiles(address, await openFileCache(), {
     ...(stallMs === undefined ? {} : { stallMs }),
     signal,
-    onBytes: (file, _loaded, _length, cached) => { meter.file(file, cached); },
+    onBytes: (file, _loaded, _length, cached) => {
+      meter.file(file, cached);
+    },
   });
   let wasm: WasmEngine;
   try {
@@ -105,8 +107,12 @@ async function load(instance: Instance, options: StartOptions, meter: Meter): Pr
       address.id,
       address.layout === "gguf" ? fileNameOf(address) : undefined,
       files,
-      (json) => { meter.say(JSON.parse(json) as WasmProgress); },
-      (json) => { tell(JSON.parse(json) as WasmOutput, events); },
+      (json) => {
+        meter.say(JSON.parse(json) as WasmProgress);
+      },
+      (json) => {
+        tell(JSON.parse(json) as WasmOutput, events);
+      },
     );
   } catch (error) {
     throw files.failure ?? error;
@@ -142,19 +148,27 @@ class LoadedEngine implements Engine {
   }
 
   hello(client: number): void {
-    this.#call(() => { this.#wasm.hello(client); });
+    this.#call(() => {
+      this.#wasm.hello(client);
+    });
   }
 
   gone(client: number): void {
-    this.#call(() => { this.#wasm.gone(client); });
+    this.#call(() => {
+      this.#wasm.gone(client);
+    });
   }
 
   submit(client: number, request: number, endpoint: Endpoint, body: unknown): void {
-    this.#call(() => { this.#wasm.submit(client, request, endpoint, JSON.stringify(body)); });
+    this.#call(() => {
+      this.#wasm.submit(client, request, endpoint, JSON.stringify(body));
+    });
   }
 
   cancel(client: number, request: number): void {
-    this.#call(() => { this.#wasm.cancel(client, request); });
+    this.#call(() => {
+      this.#wasm.cancel(client, request);
+    });
   }
 
   close(): void {
@@ -189,9 +203,18 @@ async function takeInstance(): Promise<Instance> {
     throw filesMissing("tilewright_web.js", error);
   }
   const { memory } = await glue.default({ module_or_path: module });
-  const instance: Instance = { glue, number, memory, trapped: () => { retire(instance); } };
+  const instance: Instance = {
+    glue,
+    number,
+    memory,
+    trapped: () => {
+      retire(instance);
+    },
+  };
   live.set(number, instance);
-  glue.on_panic((message) => { instance.trapped(crash(message)); });
+  glue.on_panic((message) => {
+    instance.trapped(crash(message));
+  });
   return instance;
 }
 
@@ -255,8 +278,12 @@ export function watchTraps(scope: EventTarget): void {
     if (named !== undefined && !instance) return;
     for (const trapped of instance ? [instance] : [...live.values()]) trapped.trapped(crash(error));
   };
-  scope.addEventListener("error", (event) => { check((event as ErrorEvent).error); });
-  scope.addEventListener("unhandledrejection", (event) => { check((event as PromiseRejectionEvent).reason); });
+  scope.addEventListener("error", (event) => {
+    check((event as ErrorEvent).error);
+  });
+  scope.addEventListener("unhandledrejection", (event) => {
+    check((event as PromiseRejectionEvent).reason);
+  });
 }
 
 /** Gathers what the engine and the files say of the loading into one `Progress`, and passes it on not too often. */
