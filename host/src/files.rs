@@ -16,9 +16,9 @@ pub trait ModelFiles {
 }
 
 /// A file's bytes, front to back.
+#[allow(clippy::len_without_is_empty)] // Whether a file of unknown size is empty is only known at its end.
 pub trait ByteStream {
     /// The file's size in bytes, where it is known.
-    #[allow(clippy::len_without_is_empty)] // Whether a file of unknown size is empty is known at its end.
     fn len(&self) -> Option<u64>;
 
     /// The next bytes, in cuts of any size; nothing at the end.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tilewright_api::{ApiError, ChatModel, Completion, Endpoint, Limits};
 use tilewright_engine::{MemoryUse, ModelConfig};
 use tilewright_plan::{Capacity, Executor};
-use tilewright_scheduler::{ClientId, Config, Event, Millis, RequestId, RequestSpec, Scheduler};
+use tilewright_scheduler::{ClientId, Config, Event, Millis, Priority, RequestId, RequestSpec, Scheduler};
 
 /// A model that answers requests. See [`load`](crate::load()).
 pub struct Service {
@@ -222,7 +222,7 @@ impl Service {
         self.begun += 1;
         let nonce = mix(mix(now.0) ^ self.begun);
         let limits = Limits { max_context: self.max_context() };
-        let prepared = match self.model.prepare(endpoint, body, limits, nonce) {
+        let prepared = match self.model.prepare_at(endpoint, body, limits, nonce, (now.0 / 1000) as i64) {
             Ok(prepared) => prepared,
             Err(error) => return outside.error(name, error),
         };
@@ -234,8 +234,14 @@ impl Service {
         let completion = Completion::new(Arc::clone(&self.model), &prepared, id, now.0 / 1000);
         let spec = RequestSpec {
             sampling: prepared.sampling,
+            min_tokens: prepared.min_tokens,
+            // The model's own end ids are among them, unless the request ignores them.
             stop_ids: prepared.stop_ids,
-            ignore_eos: prepared.ignore_eos,
+            priority: match prepared.priority {
+                tilewright_api::request::Priority::Interactive => Priority::Interactive,
+                tilewright_api::request::Priority::Batch => Priority::Batch,
+            },
+            cache_salt: prepared.cache_salt,
             ..RequestSpec::new(prepared.prompt.clone(), prepared.max_tokens)
         };
         self.requests.insert(name, Request::new(completion, prepared.prompt, now));
