@@ -35,24 +35,44 @@ pub struct Engine {
 pub async fn load(
     id: String,
     gguf_file: Option<String>,
+    adapter: &Adapter,
     files: JsModelFiles,
     progress: Function,
     output: Function,
 ) -> Result<Engine, JsValue> {
     let layout = gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file });
     let files: Rc<dyn ModelFiles> = Rc::new(files);
-    let service =
-        start(&id, layout, files, Callback(progress)).await.map_err(|error| thrown(&ApiError::from(&error)))?;
-    Ok(Engine::run(&id, service, Callback(output)))
+    let options = LoadOptions { max_rows: adapter.software().then_some(SOFTWARE_ROWS), ..LoadOptions::default() };
+    let service = start(&id, layout, options, files, Callback(progress))
+        .await
+        .map_err(|error| thrown(&ApiError::from(&error)))?;
+    let info = json(&info(&id, &adapter.name(), &service));
+    Ok(Engine::run(info, service, Callback(output)))
 }
+
+#[wasm_bindgen]
+extern "C" {
+    /// `AdapterDescription` of webgpu.ts.
+    pub type Adapter;
+
+    #[wasm_bindgen(method, getter)]
+    fn name(this: &Adapter) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    fn software(this: &Adapter) -> bool;
+}
+
+/// Most rows of a step on a program that pretends to be a GPU: more would take seconds. The engine knows such adapters by
+/// their names, which on the web it is not given.
+const SOFTWARE_ROWS: u32 = 64;
 
 async fn start(
     id: &str,
     layout: ModelLayout,
+    options: LoadOptions,
     files: Rc<dyn ModelFiles>,
     progress: Callback,
 ) -> Result<Service, LoadError> {
-    let options = LoadOptions::default();
     let gpu = gpu_source::first().await?;
     let mut tell = |now| progress.json(&Loading::from(now));
     let service =
@@ -61,18 +81,14 @@ async fn start(
 }
 
 impl Engine {
-    fn run(id: &str, service: Service, output: Callback) -> Self {
-        let info = json(&info(id, &service));
+    fn run(info: String, service: Service, output: Callback) -> Self {
         let (inputs, queue) = mpsc::unbounded();
         let (end, ended) = oneshot::channel();
         let emit = output.clone();
         spawn_local(async move {
             service.serve(queue, clock(), |output| emit.json(&Message::from(output))).await;
-            // Nobody listens if it was not shut down but ended by itself.
-            if end.send(()).is_err() {
-                let error = ApiError::server("engine_ended", "the engine ended; the next request starts it anew");
-                emit.json(&Message::Ended { error });
-            }
+            // Whoever shut it down may not wait for it.
+            let _ = end.send(());
         });
         Self { info, inputs, output, ended }
     }
@@ -137,7 +153,7 @@ impl Engine {
     }
 }
 
-fn info(id: &str, service: &Service) -> ModelInfo {
+fn info(id: &str, adapter: &str, service: &Service) -> ModelInfo {
     let memory = service.memory().map_or(Memory { weights: 0, kv: 0, scratch: 0 }, |memory| Memory {
         weights: memory.weights_bytes,
         kv: memory.kv_bytes,
@@ -145,7 +161,7 @@ fn info(id: &str, service: &Service) -> ModelInfo {
     });
     ModelInfo {
         model: id.to_owned(),
-        device: service.device().to_owned(),
+        device: if adapter.is_empty() { service.device().to_owned() } else { format!("{adapter} (WebGPU)") },
         family: service.config().map_or("unknown", |config| config.family.name),
         context: service.max_context(),
         vocabulary: service.capacity().vocabulary,

@@ -293,8 +293,8 @@ function anySignal(a: AbortSignal | undefined, b: AbortSignal | undefined): Abor
 function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as `fetch`: the reason is the caller's.
     const onAbort = (): void => {
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as `fetch`: the reason is the caller's.
       reject(signal.reason);
     };
     if (signal.aborted) onAbort();

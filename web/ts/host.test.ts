@@ -133,8 +133,8 @@ beforeEach(() => {
       new Promise((resolve, reject) => {
         const engine = new FakeEngine(options);
         engines.push(engine);
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as the wasm module does.
         loaded = (error) => {
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as the wasm module does.
           if (error) reject(error);
           else resolve(engine);
         };

@@ -13,7 +13,7 @@ import { openFileCache } from "./file-cache.js";
 import { fileNameOf } from "./model-address.js";
 import { HttpModelFiles, type ModelFiles } from "./model-files.js";
 import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
-import { requireWebGpu } from "./webgpu.js";
+import { requireWebGpu, type AdapterDescription } from "./webgpu.js";
 
 /** This file's own URL, out of the bundler's sight: it would put the wasm into the bundle. */
 const here = import.meta.url;
@@ -25,6 +25,7 @@ interface Glue {
   load(
     id: string,
     ggufFile: string | undefined,
+    adapter: AdapterDescription,
     files: ModelFiles,
     progress: (json: string) => void,
     output: (json: string) => void,
@@ -84,7 +85,7 @@ export const startWasmEngine: StartEngine = async (options) => {
   // If it traps later, `crashed` has said so.
   trap.catch(() => undefined);
   try {
-    return await Promise.race([trap, load(instance, options, meter)]);
+    return await Promise.race([trap, load(instance, adapter, options, meter)]);
   } catch (error) {
     if (live.has(instance.number)) idle.push(instance);
     options.signal.throwIfAborted();
@@ -92,7 +93,12 @@ export const startWasmEngine: StartEngine = async (options) => {
   }
 };
 
-async function load(instance: Instance, options: StartOptions, meter: Meter): Promise<Engine> {
+async function load(
+  instance: Instance,
+  adapter: AdapterDescription,
+  options: StartOptions,
+  meter: Meter,
+): Promise<Engine> {
   const { address, events, signal, stallMs } = options;
   const files = new HttpModelFiles(address, await openFileCache(), {
     ...(stallMs === undefined ? {} : { stallMs }),
@@ -106,6 +112,7 @@ async function load(instance: Instance, options: StartOptions, meter: Meter): Pr
     wasm = await instance.glue.load(
       address.id,
       address.layout === "gguf" ? fileNameOf(address) : undefined,
+      adapter,
       files,
       (json) => {
         meter.say(JSON.parse(json) as WasmProgress);

@@ -18,6 +18,25 @@ describe("without WebGPU", () => {
     await expect(asked).rejects.toMatchObject({ code: "webgpu_no_adapter" });
     await expect(asked).rejects.toThrow(/chrome:\/\/gpu/);
     adapter = () => Promise.resolve({});
-    await expect(requireWebGpu(navigator)).resolves.toBeUndefined();
+    await expect(requireWebGpu(navigator)).resolves.toEqual({ name: "", software: false });
   });
+});
+
+test.each([
+  [
+    { vendor: "nvidia", architecture: "ampere" },
+    { name: "NVIDIA ampere", software: false },
+  ],
+  [
+    { vendor: "google", architecture: "swiftshader" },
+    { name: "Google swiftshader", software: true },
+  ],
+  [
+    { description: "My GPU", vendor: "x" },
+    { name: "My GPU", software: false },
+  ],
+  [{ isFallbackAdapter: true }, { name: "", software: true }],
+])("an adapter that says %j is described", async (info, described) => {
+  const navigator = { gpu: { requestAdapter: (): Promise<object> => Promise.resolve({ info }) } };
+  expect(await requireWebGpu(navigator)).toEqual(described);
 });
