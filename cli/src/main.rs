@@ -1,2 +1,41 @@
-//! (being written)
-fn main() {}
+//! `tilewright`: the engine in a terminal.
+//!
+//! - `args`: what may be typed
+//! - `open`: a path and a device to a running service
+//! - `files`: model files on a disk
+//! - `generate`, `logits`, `chat`, `info`: the commands
+//! - `error`: what can go wrong, for people
+
+mod args;
+mod chat;
+mod error;
+mod files;
+mod generate;
+mod info;
+mod interrupt;
+mod logits;
+mod open;
+
+use args::{Arguments, Command};
+use clap::Parser;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("TILEWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match arguments.command {
+        Command::Generate(command) => pollster::block_on(generate::run(command)),
+        Command::Logits(command) => pollster::block_on(logits::run(command)),
+        Command::Chat(command) => pollster::block_on(chat::run(command)),
+        Command::Info(command) => info::run(&command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

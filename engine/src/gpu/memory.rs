@@ -24,7 +24,7 @@ pub(super) struct StepMemory {
 }
 
 /// Rows of logits that are computed at a time, memory permitting. More are computed in segments.
-const MAX_OUTPUTS: u64 = 64;
+pub(crate) const MAX_OUTPUTS: u64 = 64;
 
 impl StepMemory {
     pub(super) fn new(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> Self {

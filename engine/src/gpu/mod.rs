@@ -20,4 +20,5 @@ mod weights;
 
 pub use device::{Gpu, GpuError, GpuOptions};
 pub use executor::GpuExecutor;
+pub(crate) use memory::MAX_OUTPUTS;
 pub use weights::GpuWeights;

@@ -1,8 +1,18 @@
 //! How many tokens there is room for.
 
 use super::LoadError;
+use crate::gpu::MAX_OUTPUTS;
+use crate::graph::{Activation, RowSet};
 use crate::model::ModelConfig;
+use crate::model::family::{Naming, Presence};
+use crate::weights::{TensorLayout, WeightFormat};
+use tilewright_formats::TensorInfo;
 use tilewright_plan::Capacity;
+
+/// Rows of a step: enough to keep a GPU busy while a prompt is read.
+pub(super) const DEFAULT_ROWS: u32 = 256;
+/// On a software adapter a step of more would take seconds.
+pub(super) const SOFTWARE_ROWS: u32 = 64;
 
 /// Slots per KV block: vLLM's default. Smaller shares more prefixes, larger needs shorter tables.
 pub const BLOCK_SIZE: u32 = 16;
@@ -27,6 +37,47 @@ pub struct MemoryUse {
     pub kv_bytes: u64,
     /// Activations and the data of a step.
     pub scratch_bytes: u64,
+}
+
+/// What a model will take, from its description alone: for saying so before anything is read.
+///
+/// # Errors
+/// When there is no room for keys and values.
+pub fn estimate(
+    config: &ModelConfig,
+    tensors: &[TensorInfo],
+    naming: Naming,
+    options: &LoadOptions,
+) -> Result<(Capacity, MemoryUse), LoadError> {
+    let used = |tensor: &&TensorInfo| {
+        let rule = config.family.rule(naming, &tensor.name);
+        rule.is_some_and(|(rule, _)| rule.presence != Presence::UnlessTied || !config.tied_head)
+    };
+    let bytes = |tensor: &TensorInfo| match *tensor.shape {
+        [rows, cols] => {
+            let format = WeightFormat::of(tensor.dtype);
+            TensorLayout { rows: rows as u32, cols: cols as u32, format }.bytes()
+        }
+        _ => tensor.elements() * 4,
+    };
+    let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX)?;
+    let memory = MemoryUse {
+        weights_bytes: tensors.iter().filter(used).map(bytes).sum(),
+        kv_bytes: kv_bytes(config, &capacity),
+        scratch_bytes: Activation::ALL
+            .into_iter()
+            .map(|activation| {
+                let rows = if activation.rows() == RowSet::Step { capacity.max_rows } else { MAX_OUTPUTS as u32 };
+                u64::from(rows) * u64::from(activation.stride(config)) * 4
+            })
+            .sum(),
+    };
+    Ok((capacity, memory))
+}
+
+/// Bytes of keys and values that a capacity stands for.
+pub fn kv_bytes(config: &ModelConfig, capacity: &Capacity) -> u64 {
+    u64::from(capacity.blocks) * u64::from(capacity.block_size) * config.kv_bytes_per_token()
 }
 
 /// Sizes a KV cache. `max_binding_bytes` bounds one layer's keys.

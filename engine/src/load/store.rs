@@ -1,7 +1,7 @@
 //! Where rows go.
 
 use super::LoadError;
-use super::capacity::{LoadOptions, MemoryUse, capacity};
+use super::capacity::{DEFAULT_ROWS, LoadOptions, MemoryUse, SOFTWARE_ROWS, capacity, kv_bytes};
 use crate::cpu::{CpuExecutor, CpuWeights};
 use crate::gpu::{Gpu, GpuExecutor, GpuWeights};
 use crate::model::{ModelConfig, WeightKey};
@@ -76,26 +76,24 @@ impl Store {
         config: &ModelConfig,
         options: &LoadOptions,
     ) -> Result<(Box<dyn Executor>, MemoryUse), LoadError> {
-        let kv_bytes =
-            |blocks: u32, block_size: u32| u64::from(blocks) * u64::from(block_size) * config.kv_bytes_per_token();
         match self {
             Self::Cpu(weights) => {
-                let capacity = capacity(config, options, 256, u64::MAX)?;
+                let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX)?;
                 let memory = MemoryUse {
                     weights_bytes: weights.bytes(),
-                    kv_bytes: kv_bytes(capacity.blocks, capacity.block_size),
+                    kv_bytes: kv_bytes(config, &capacity),
                     scratch_bytes: 0,
                 };
                 Ok((Box::new(CpuExecutor::new(config.clone(), weights, capacity)), memory))
             }
             Self::Gpu(weights) => {
-                let rows = if weights.gpu().is_software() { 64 } else { 256 };
+                let rows = if weights.gpu().is_software() { SOFTWARE_ROWS } else { DEFAULT_ROWS };
                 let capacity = capacity(config, options, rows, weights.gpu().max_binding_bytes)?;
                 let weights_bytes = weights.bytes();
                 let executor = GpuExecutor::new(config, weights, capacity).await?;
                 let memory = MemoryUse {
                     weights_bytes,
-                    kv_bytes: kv_bytes(capacity.blocks, capacity.block_size),
+                    kv_bytes: kv_bytes(config, &capacity),
                     scratch_bytes: executor.scratch_bytes(),
                 };
                 Ok((Box::new(executor), memory))

@@ -1,0 +1,172 @@
+//! What may be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Run language models on your GPU or CPU: any GGUF or Hugging Face safetensors of a supported family.
+#[derive(Debug, Parser)]
+#[command(name = "tilewright", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Continue a text, answer messages, or continue token ids.
+    Generate(Generate),
+    /// Write the logits of every position to a safetensors file.
+    Logits(Logits),
+    /// Talk to a model.
+    Chat(Chat),
+    /// Say what a model is and what memory it needs.
+    Info(Info),
+}
+
+/// Which model, and where it runs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// A GGUF file, or a folder in Hugging Face layout.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: PathBuf,
+    /// Where to compute; by default a GPU if there is a real one.
+    #[arg(long)]
+    pub(crate) device: Option<DeviceKind>,
+    /// Only a GPU whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) adapter: Option<String>,
+    /// Most tokens of a sequence; by default what the model was trained for, memory permitting.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) context: Option<u32>,
+    /// Memory for keys and values, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub(crate) kv_mib: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceKind {
+    /// Through Vulkan, Metal or D3D12.
+    Gpu,
+    /// The reference kernels.
+    Cpu,
+}
+
+/// How tokens are drawn.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SamplingArgs {
+    /// 0 always takes the most likely token.
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+    /// Only the smallest set of most likely tokens with this probability together.
+    #[arg(long, value_name = "P")]
+    pub(crate) top_p: Option<f32>,
+    /// Only the K most likely tokens.
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<u32>,
+    /// Only tokens at least this many times as likely as the most likely one.
+    #[arg(long, value_name = "P")]
+    pub(crate) min_p: Option<f32>,
+    /// Makes tokens that were seen less likely.
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) repetition_penalty: Option<f32>,
+    /// The same seed gives the same answer.
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) input: GenerateInput,
+    /// Most tokens to generate.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) max_tokens: u32,
+    /// How tokens are drawn; without --temperature, greedily.
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+    /// Ends the answer; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+    /// Go on after the model's own end token.
+    #[arg(long)]
+    pub(crate) ignore_eos: bool,
+    /// Print one JSON object instead of streaming text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct GenerateInput {
+    /// Raw text, continued as it is.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) prompt: Option<String>,
+    /// A JSON list of messages, put through the chat template.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) messages: Option<PathBuf>,
+    /// Token ids, continued as they are.
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    pub(crate) ids: Option<Vec<u32>>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logits {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Token ids.
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',', required = true)]
+    pub(crate) ids: Vec<u32>,
+    /// Where `logits`, f32 [N, V], are written.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// What the model is told first.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Most tokens of an answer; by default as many as there is room for.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<u32>,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// A GGUF file, or a folder in Hugging Face layout.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: PathBuf,
+    /// Most tokens of a sequence; by default what the model was trained for.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) context: Option<u32>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn generate_takes_exactly_one_kind_of_input() {
+        let parse = |words: &str| Arguments::try_parse_from(words.split(' ')).is_ok();
+        assert!(parse("tilewright generate --model m.gguf --ids 1,2,3"));
+        assert!(parse("tilewright generate --model m.gguf --prompt x --device cpu --json"));
+        assert!(!parse("tilewright generate --model m.gguf"));
+        assert!(!parse("tilewright generate --model m.gguf --prompt x --ids 1"));
+        assert!(!parse("tilewright generate --model m.gguf --ids 1,x"));
+    }
+}

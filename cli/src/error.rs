@@ -1,0 +1,36 @@
+//! What can go wrong, for people.
+
+use std::path::PathBuf;
+use thiserror::Error;
+use tilewright_api::ApiError;
+use tilewright_engine::GpuError;
+use tilewright_host::LoadError;
+use tilewright_plan::ExecutorError;
+
+/// Why a command ended early.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum CliError {
+    #[error("{path} is neither a GGUF file nor a folder with a config.json; name one of the two with --model")]
+    NoModel { path: PathBuf },
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{path} is not JSON ({source}); it should be a list like [{{\"role\": \"user\", \"content\": \"Hello\"}}]")]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Request(#[from] ApiError),
+    #[error(transparent)]
+    Step(#[from] ExecutorError),
+    #[error("{count} tokens don't fit the context of {context}; pass fewer ids or a larger --context")]
+    TooManyIds { count: usize, context: u32 },
+    #[error("the id {id} is past the vocabulary of {vocabulary} tokens")]
+    UnknownId { id: u32, vocabulary: u32 },
+    #[error("{path} can't be written: {message}")]
+    Output { path: PathBuf, message: String },
+    #[error("the terminal can't be read: {0}")]
+    Terminal(#[from] rustyline::error::ReadlineError),
+}
