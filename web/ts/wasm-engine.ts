@@ -73,7 +73,7 @@ let instances = 0;
 export const startWasmEngine: StartEngine = async (options) => {
   const meter = new Meter(options.events);
   meter.say({ phase: "starting", loaded: 0, total: null });
-  await requireWebGpu(navigator);
+  const adapter = await requireWebGpu(navigator);
   const instance = await takeInstance();
   const trap = new Promise<never>((_, reject) => {
     instance.trapped = (error) => {
