@@ -341,6 +341,11 @@ fn hostile_tokenizer_files_are_errors() {
         TokenizerError::Json(_)
     ));
     assert!(matches!(with("/model", json!({"type": "Cipher"})), TokenizerError::Json(_)));
+    let precompiled =
+        json!({"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": "/////w=="}]});
+    assert_eq!(with("/normalizer", precompiled), TokenizerError::Part("a precompiled normalizer"));
+    let prefix = TokenizerError::Part("a prefix for continued words");
+    assert_eq!(with("/model/continuing_subword_prefix", json!("##")), prefix);
 }
 
 #[test]

@@ -16,9 +16,15 @@ use thiserror::Error;
 
 pub use source::from_tokenizer_config;
 
-/// What a rendering may cost: a unit is an instruction, or 64 bytes written. The longest template in common use takes
-/// some thousand for ten messages; 4 million end within a second and can't hold more than 256 MiB.
-const FUEL: u64 = 4_000_000;
+/// What a rendering may cost beyond what its messages allow: a unit is an instruction, or 64 bytes written. Templates in common
+/// use take less than 200 a message. No more than that, since a template can nest a list once every seven
+/// units, and dropping 20 000 nested lists overflows the stack of 1 MiB that wasm has. (Long chats allow more, so a hostile
+/// template can still end its own worker there; it can't do so in a short one, nor take memory.)
+const FUEL: u64 = 50_000;
+/// What each message adds.
+const FUEL_PER_MESSAGE: u64 = 500;
+/// Bytes of text that add one unit: enough to copy it 32 times.
+const BYTES_PER_FUEL: usize = 2;
 
 /// Why messages didn't become a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -113,7 +119,10 @@ impl ChatTemplate {
 
     /// Renders the messages.
     pub fn render(&self, inputs: &Inputs<'_>) -> Result<String, TemplateError> {
-        let environment = environment(inputs.local_time_s);
+        let mut environment = environment(inputs.local_time_s);
+        let bytes: usize = inputs.messages.iter().chain(inputs.variables.values()).map(text_bytes).sum();
+        let fuel = FUEL + FUEL_PER_MESSAGE * inputs.messages.len() as u64 + (bytes / BYTES_PER_FUEL) as u64;
+        environment.set_fuel(Some(fuel));
         let template = self.parse(&environment)?;
         let none = || Value::from(());
         let given = [
@@ -145,9 +154,18 @@ fn environment(local_time_s: Option<i64>) -> Environment<'static> {
         environment.set_syntax(syntax);
     }
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_fuel(Some(FUEL));
     python::add_to(&mut environment, local_time_s);
     environment
+}
+
+/// How much text a value holds.
+fn text_bytes(json: &serde_json::Value) -> usize {
+    match json {
+        serde_json::Value::String(text) => text.len(),
+        serde_json::Value::Array(items) => items.iter().map(text_bytes).sum(),
+        serde_json::Value::Object(fields) => fields.iter().map(|(name, json)| name.len() + text_bytes(json)).sum(),
+        _ => 1,
+    }
 }
 
 fn render_error(error: &minijinja::Error) -> TemplateError {

@@ -100,13 +100,17 @@ impl JsonWriter<'_> {
         if depth > MAX_DEPTH {
             return Err(unserializable("so deep a value"));
         }
-        let before = out.len();
+        self.state.consume_fuel(1)?;
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
             ValueKind::Number if value.is_integer() => out.push_str(&value.to_string()),
             ValueKind::Number => out.push_str(&float(f64::try_from(value.clone())?)),
-            ValueKind::String => self.string(out, value.as_str().unwrap_or_default()),
+            ValueKind::String => {
+                let text = value.as_str().unwrap_or_default();
+                self.state.consume_fuel((text.len() / 16) as u64)?;
+                self.string(out, text);
+            }
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
                 self.list(out, ('[', ']'), items.len(), depth, |out, index| match items.get(index) {
@@ -128,8 +132,7 @@ impl JsonWriter<'_> {
             }
             kind => return Err(unserializable(&kind.to_string())),
         }
-        // As the engine's own filter is charged: 4 bytes a unit.
-        self.state.consume_fuel((out.len().saturating_sub(before) / 4) as u64 + 1)
+        Ok(())
     }
 
     fn list(

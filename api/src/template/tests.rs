@@ -143,10 +143,48 @@ fn a_template_that_doubles_its_text_ends() {
 }
 
 #[test]
-fn a_value_nested_ten_thousand_deep_is_no_danger() {
-    let template =
-        "{% set n = namespace(t=[1]) %}{% for a in range(10000) %}{% set n.t = [n.t] %}{% endfor %}{{ n.t | tojson }}";
-    assert!(matches!(render(template), Err(TemplateError::Render { .. })));
+fn a_value_nested_as_deep_as_fuel_allows_is_no_danger_on_wasms_stack() {
+    let nested = "{% set n = namespace(t=[1]) %}{% for a in range(100000) %}{% set n.t = [n.t] %}{% endfor %}";
+    let written =
+        "{% set n = namespace(t=[1]) %}{% for a in range(5000) %}{% set n.t = [n.t] %}{% endfor %}{{ n.t | tojson }}";
+    let thread = std::thread::Builder::new().stack_size(1 << 20);
+    let thread = thread.spawn(move || {
+        assert!(matches!(render(nested), Err(TemplateError::Endless { .. })));
+        assert!(matches!(render(written), Err(TemplateError::Render { .. })));
+    });
+    thread.unwrap().join().unwrap();
+}
+
+/// In the way of the longest templates in use: looks back for the last question, cuts thoughts off, tests for tools.
+const THOROUGH: &str = r"{%- set ns = namespace(last=messages|length - 1) %}
+{%- for message in messages[::-1] %}
+    {%- set index = (messages|length - 1) - loop.index0 %}
+    {%- if ns.last == messages|length - 1 and message.role == 'user' and not (message.content.startswith('<tool>') and message.content.endswith('</tool>')) %}
+        {%- set ns.last = index %}
+    {%- endif %}
+{%- endfor %}
+{%- for message in messages %}
+    {%- if message.content is string %}{%- set content = message.content %}{%- else %}{%- set content = '' %}{%- endif %}
+    {%- if message.role == 'assistant' and '</think>' in content %}{%- set content = content.split('</think>')[-1].lstrip('
+') %}{%- endif %}
+    {%- if message.tool_calls %}{%- for call in message.tool_calls %}{{ call | tojson }}{%- endfor %}{%- endif %}
+    {{- '<|im_start|>' + message.role + '
+' + content + '<|im_end|>' + '
+' }}{{ message | tojson }}
+{%- endfor %}";
+
+#[test]
+fn a_long_chat_has_fuel_enough() {
+    let text = "All work and no play makes Jack a dull boy.
+"
+    .repeat(20);
+    let messages: Vec<Json> = (0..2000)
+        .map(|turn| json!({"role": if turn % 2 == 0 { "user" } else { "assistant" }, "content": text}))
+        .collect();
+    let rendered = render_with(THOROUGH, &json!(messages), &json!({})).unwrap();
+    assert!(rendered.len() > 2 * 2000 * text.len());
+    let one = json!([{"role": "user", "content": "x".repeat(4 << 20)}]);
+    assert!(render_with(THOROUGH, &one, &json!({})).unwrap().len() > 8 << 20);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use super::pieces::{Alphabet, Pieces};
 use super::{Boundary, MAX_TOKENS, Tokenizer, TokenizerError};
+use serde::Deserialize;
 use serde_json::Value;
 use tilewright_plan::TokenId;
 use tokenizers::models::ModelWrapper;
@@ -23,10 +24,49 @@ pub struct AddedByConfig {
     pub eos: Option<String>,
 }
 
+/// What has to be looked at before `tokenizers` reads the file: two of its parts trust their input.
+#[derive(Deserialize)]
+struct Parts {
+    #[serde(default)]
+    normalizer: Value,
+    model: Option<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    continuing_subword_prefix: Option<String>,
+}
+
+impl Parts {
+    fn check(&self) -> Result<(), TokenizerError> {
+        if has_type(&self.normalizer, "Precompiled") {
+            return Err(TokenizerError::Part("a precompiled normalizer"));
+        }
+        let prefix = self.model.as_ref().and_then(|model| model.continuing_subword_prefix.as_deref());
+        if prefix.is_some_and(|prefix| !prefix.is_empty()) {
+            return Err(TokenizerError::Part("a prefix for continued words"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a part or one of its parts is of a type.
+fn has_type(part: &Value, name: &str) -> bool {
+    match part {
+        Value::Object(fields) => {
+            fields.get("type").and_then(Value::as_str) == Some(name) || fields.values().any(|part| has_type(part, name))
+        }
+        Value::Array(parts) => parts.iter().any(|part| has_type(part, name)),
+        _ => false,
+    }
+}
+
 impl Tokenizer {
     /// Reads the text of a `tokenizer.json`.
     pub fn from_json(tokenizer_json: &str, added: &AddedByConfig) -> Result<Self, TokenizerError> {
         let json = |error: &dyn std::fmt::Display| TokenizerError::Json(error.to_string());
+        let parts: Parts = serde_json::from_str(tokenizer_json).map_err(|error| json(&error))?;
+        parts.check()?;
         let mut inner: tokenizers::Tokenizer = tokenizer_json.parse().map_err(|error| json(&error))?;
         inner.with_truncation(None).map_err(|error| json(&error))?;
         inner.with_padding(None);

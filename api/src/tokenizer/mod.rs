@@ -33,6 +33,9 @@ pub enum TokenizerError {
         "the tokenizer's decoder {0} is not supported; supported are ByteLevel, Metaspace, and sequences of Replace, ByteFallback, Fuse and Strip"
     )]
     Decoder(String),
+    /// A part that no language model of ours has and whose reader panics on bad input.
+    #[error("tokenizer.json has {0}, which is not supported; use a GGUF of the model instead")]
+    Part(&'static str),
     /// The GGUF has no tokens.
     #[error(
         "the file has no vocabulary (tokenizer.ggml.tokens is missing or empty); use a GGUF that was converted with its tokenizer"
