@@ -2,7 +2,7 @@
 //!
 //! What tokens end an answer is spread over a model's files, and no single place has all of it: a GGUF names an
 //! end-of-sequence token, and chat models often end a turn with another one that is only known by its name; so every
-//! id that a file gives is taken, and in a GGUF every control token with one of the [usual names](END_NAMES).
+//! id that a file gives is taken, and in a GGUF every control token with one of the usual names (`END_NAMES`).
 
 use crate::ApiError;
 use crate::request::Defaults;

@@ -1,8 +1,8 @@
 //! A `SentencePiece` vocabulary against `SentencePiece` itself.
 //!
-//! `sentencepiece.json` holds a BPE vocabulary of 900 pieces that `sentencepiece` 0.2 trained on a few pages of text, with the
-//! settings of Llama's (byte fallback, identity normalization, a space put first, digits split), and the ids that it gave
-//! for some texts. On 4 000 random excerpts of the training text the two agreed too.
+//! `sentencepiece.json` holds a BPE vocabulary of 900 pieces that `sentencepiece` 0.2 trained on a few pages of text,
+//! with the settings of Llama's (byte fallback, identity normalization, a space put first, digits split), and the ids
+//! that it gave for some texts. On 4 000 random excerpts of the training text the two agreed too.
 
 use serde::Deserialize;
 use std::path::Path;

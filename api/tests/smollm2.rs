@@ -1,7 +1,8 @@
-//! `SmolLM2`'s tokenizer and chat template, rebuilt from its GGUF, against what `transformers` made of the same prompts.
+//! `SmolLM2`'s tokenizer and chat template, rebuilt from its GGUF, against what `transformers` made of the same
+//! prompts.
 //!
-//! The reference is `tests/fixtures/smollm2-135m-instruct/reference.json`; the GGUF is in the cache folder that
-//! `cargo xtask setup` fills. Only its header is read.
+//! The reference is `tests/fixtures/smollm2-135m-instruct/reference.json`; the GGUF is in the cache folder that `cargo
+//! xtask setup` fills. Only its header is read.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! Log-probabilities as the two endpoints write them.
 //!
-//! They are said together with the text of their token: a token whose text is held back (half a character, perhaps a stop
-//! text) keeps its log-probabilities back too, and a token that fell to a stop text has none.
+//! They are said together with the text of their token: a token whose text is held back (half a character, perhaps a
+//! stop text) keeps its log-probabilities back too, and a token that fell to a stop text has none.
 
 use crate::request::Endpoint;
 use crate::tokenizer::Tokenizer;
@@ -36,7 +36,8 @@ impl Logprobs {
         self.waiting.push_back(Entry { start, end, start_chars, sampled: sampled.clone() });
     }
 
-    /// What goes with the text up to byte `said`. At the `end` of the answer, a token that was cut by a stop text goes too.
+    /// What goes with the text up to byte `said`. At the `end` of the answer, a token that was cut by a stop text goes
+    /// too.
     pub(super) fn take(&mut self, said: usize, end: bool, endpoint: Endpoint, tokenizer: &Tokenizer) -> Vec<Value> {
         let mut entries = Vec::new();
         while let Some(entry) = self.waiting.front()

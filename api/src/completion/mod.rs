@@ -1,10 +1,10 @@
 //! One answer being made: sampled tokens in, `OpenAI`'s JSON out.
 //!
-//! Three stages, each of which may hold something back and none of which takes anything back: bytes to text ([`text`]), text to what
-//! no stop text can swallow ([`stops`]), and that to chunks ([`objects`], with [`logprobs`]).
+//! Three stages, each of which may hold something back and none of which takes anything back: bytes to text (`text`),
+//! text to what no stop text can swallow (`stops`), and that to chunks (`objects`, with `logprobs`).
 //!
-//! A chat's answer begins as [`Tokenizer::decode`](crate::Tokenizer::decode) begins a text, without the space that `SentencePiece`
-//! puts before a first word; a completion goes on where the prompt ended and keeps it.
+//! A chat's answer begins as [`Tokenizer::decode`](crate::Tokenizer::decode) begins a text, without the space that
+//! `SentencePiece` puts before a first word; a completion goes on where the prompt ended and keeps it.
 
 mod logprobs;
 mod objects;
@@ -82,7 +82,8 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// An answer without tokens yet. `id` goes into every object ("chatcmpl-..."), `created_s` is in seconds since 1970.
+    /// An answer without tokens yet. `id` goes into every object ("chatcmpl-..."), `created_s` is in seconds since
+    /// 1970.
     pub fn new(model: Arc<ChatModel>, prepared: &Prepared, id: String, created_s: u64) -> Self {
         let envelope = Envelope {
             endpoint: prepared.endpoint,
@@ -112,8 +113,8 @@ impl Completion {
         }
     }
 
-    /// Takes tokens in the order in which they were sampled, the one that ends the answer included. After a stop text, further
-    /// tokens are ignored.
+    /// Takes tokens in the order in which they were sampled, the one that ends the answer included. After a stop text,
+    /// further tokens are ignored.
     pub fn push(&mut self, sampled: &[Sampled]) -> Progress {
         let mut said = String::new();
         for token in sampled {
@@ -125,8 +126,8 @@ impl Completion {
         Progress { chunks: self.say(&said, false), stopped: self.stopped }
     }
 
-    /// No more tokens come: what was held back, the reason, and usage; or the whole answer if it wasn't streamed. After a stop
-    /// text the reason is [`FinishReason::Stop`], whatever the sequence ended with.
+    /// No more tokens come: what was held back, the reason, and usage; or the whole answer if it wasn't streamed. After
+    /// a stop text the reason is [`FinishReason::Stop`], whatever the sequence ended with.
     pub fn finish(&mut self, reason: FinishReason, cached_tokens: u32) -> Vec<Value> {
         let mut said = String::new();
         if !self.stopped {

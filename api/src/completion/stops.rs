@@ -1,8 +1,8 @@
 //! Stop texts in a stream.
 //!
-//! A stop text may begin in one token and end in another, so the end of what was said is held back for as long as it may be the
-//! beginning of a stop text. The match that ends first wins, and of those that end together the longest, so what is said doesn't depend
-//! on how the text was cut.
+//! A stop text may begin in one token and end in another, so the end of what was said is held back for as long as it
+//! may be the beginning of a stop text. The match that ends first wins, and of those that end together the longest, so
+//! what is said doesn't depend on how the text was cut.
 
 /// The stop texts and what they hold back.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! A request's JSON as typed fields, and its messages.
 //!
-//! Every field is optional here and `null` is the same as nothing, as with `OpenAI`; what has to be there is asked for where it is
-//! used. One struct serves both endpoints: they share all but `messages` and `prompt`.
+//! Every field is optional here and `null` is the same as nothing, as with `OpenAI`; what has to be there is asked for
+//! where it is used. One struct serves both endpoints: they share all but `messages` and `prompt`.
 
 use super::fields::{Content, Integer, Logprobs, Prompt, Texts};
 use super::{Priority, unsupported};

@@ -1,21 +1,22 @@
 //! Requests of `chat.completions` and `completions`: what they may say, and what they mean here.
 //!
-//! - [`body`]: the JSON as typed fields; a field of the wrong type is an error that names its path
-//! - [`fields`]: the types of fields that have several forms
-//! - [`unsupported`]: fields that would change the answer and can't yet
-//! - [`sampling`]: ranges and defaults of everything that says how tokens are drawn
-//! - [`prepare`]: messages or a text to a prompt, and all of it together
+//! - `body`: the JSON as typed fields; a field of the wrong type is an error that names its path
+//! - `fields`: the types of fields that have several forms
+//! - `unsupported`: fields that would change the answer and can't yet
+//! - `sampling`: ranges and defaults of everything that says how tokens are drawn
+//! - `prepare`: messages or a text to a prompt, and all of it together
 //!
-//! Fields that nobody here knows are ignored, as `OpenAI`'s servers do. `model` is not compared: a page is connected to one
-//! model, and the answer carries its id.
+//! Fields that nobody here knows are ignored, as `OpenAI`'s servers do. `model` is not compared: a page is connected to
+//! one model, and the answer carries its id.
 //!
 //! # Defaults
 //!
-//! A field that the request leaves out has the model's own default where the model has one (`generation_config.json`, or
-//! `general.sampling.*` of a GGUF: temperature, `top_k`, `top_p`, `min_p`, `repetition_penalty`), and `OpenAI`'s otherwise: temperature
-//! 1, `top_p` 1, no `top_k`, no `min_p`, no penalties. So a request that says nothing of temperature is sampled, not greedy.
-//! `do_sample` of `generation_config.json` is not looked at. `max_tokens` is what the context has left for a chat, and 16 for
-//! a completion (`OpenAI`'s default); more than the context has left is cut to that.
+//! A field that the request leaves out has the model's own default where the model has one (`generation_config.json`,
+//! or `general.sampling.*` of a GGUF: temperature, `top_k`, `top_p`, `min_p`, `repetition_penalty`), and `OpenAI`'s
+//! otherwise: temperature 1, `top_p` 1, no `top_k`, no `min_p`, no penalties. So a request that says nothing of
+//! temperature is sampled, not greedy. `do_sample` of `generation_config.json` is not looked at. `max_tokens` is what
+//! the context has left for a chat, and 16 for a completion (`OpenAI`'s default); more than the context has left is cut
+//! to that.
 
 mod body;
 mod fields;

@@ -25,8 +25,8 @@ impl ChatModel {
         self.prepare_with(endpoint, body, limits, fallback_seed, None)
     }
 
-    /// Like [`prepare`](Self::prepare), with the seconds since 1970 on the user's clock (UTC plus their offset) for templates
-    /// that write the date into the prompt.
+    /// Like [`prepare`](Self::prepare), with the seconds since 1970 on the user's clock (UTC plus their offset) for
+    /// templates that write the date into the prompt.
     pub fn prepare_at(
         &self,
         endpoint: Endpoint,
@@ -140,7 +140,8 @@ impl ChatModel {
         Ok(template.render(&inputs)?)
     }
 
-    /// The text that the chat template makes of `messages` (a JSON list), as `chat.completions` would send it to the model.
+    /// The text that the chat template makes of `messages` (a JSON list), as `chat.completions` would send it to the
+    /// model.
     pub fn render(&self, messages: &Value, local_time_s: Option<i64>) -> Result<String, ApiError> {
         let body = Body::read(&serde_json::json!({ "messages": messages }))?;
         self.render_messages(body.messages.as_deref().unwrap_or_default(), true, &Map::new(), local_time_s)

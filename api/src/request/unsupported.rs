@@ -1,5 +1,5 @@
-//! Fields that would change the answer and that can't be honoured yet. Ignoring them would be a wrong answer in silence,
-//! so they are refused; the values that ask for nothing special are let through.
+//! Fields that would change the answer and that can't be honoured yet. Ignoring them would be a wrong answer in
+//! silence, so they are refused; the values that ask for nothing special are let through.
 
 use crate::ApiError;
 use serde_json::{Map, Value};

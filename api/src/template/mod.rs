@@ -1,9 +1,10 @@
 //! Chat templates: messages to the text that a model was trained on.
 //!
 //! A template is Jinja that came with the model, so it is a program of a stranger's. It runs in `minijinja` with the
-//! settings of Hugging Face's `apply_chat_template` ([`python`] has the functions and the ways of printing that templates
-//! rely on), without access to anything but its arguments, and with a budget ([`FUEL`]): a template that loops for ever
-//! ends in an error. A template that doesn't parse isn't an error until a chat is asked for, since raw prompts need none.
+//! settings of Hugging Face's `apply_chat_template` (`python` has the functions and the ways of printing that templates
+//! rely on), without access to anything but its arguments, and with a budget (`FUEL`): a template that loops for ever
+//! ends in an error. A template that doesn't parse isn't an error until a chat is asked for, since raw prompts need
+//! none.
 
 mod python;
 mod source;
@@ -16,10 +17,10 @@ use thiserror::Error;
 
 pub use source::from_tokenizer_config;
 
-/// What a rendering may cost beyond what its messages allow: a unit is an instruction, or 64 bytes written. Templates in common
-/// use take less than 200 a message. No more than that, since a template can nest a list once every seven
-/// units, and dropping 20 000 nested lists overflows the stack of 1 MiB that wasm has. (Long chats allow more, so a hostile
-/// template can still end its own worker there; it can't do so in a short one, nor take memory.)
+/// What a rendering may cost beyond what its messages allow: a unit is an instruction, or 64 bytes written. Templates
+/// in common use take less than 200 a message. No more than that, since a template can nest a list once every seven
+/// units, and dropping 20 000 nested lists overflows the stack of 1 MiB that wasm has. (Long chats allow more, so a
+/// hostile template can still end its own worker there; it can't do so in a short one, nor take memory.)
 const FUEL: u64 = 50_000;
 /// What each message adds.
 const FUEL_PER_MESSAGE: u64 = 500;
@@ -69,7 +70,7 @@ pub enum TemplateError {
     /// The template itself says that it doesn't take such messages.
     #[error("the model's chat template doesn't take these messages: {0}")]
     Refused(String),
-    /// It ran out of [`FUEL`].
+    /// It ran out of `FUEL`.
     #[error("the model's chat template doesn't end, line {line}; fix the template, or send fewer messages")]
     Endless {
         /// Line of the template, from 1.

@@ -1,5 +1,5 @@
-//! What templates expect of Python and of `transformers`: methods of its types, JSON as its `json` writes it, its names for
-//! true and none, a clock, and a way to refuse.
+//! What templates expect of Python and of `transformers`: methods of its types, JSON as its `json` writes it, its names
+//! for true and none, a clock, and a way to refuse.
 
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
@@ -57,7 +57,8 @@ fn strftime(local_time_s: i64, format: &str) -> Result<String, Error> {
     jiff::fmt::strtime::format(format, &time.to_zoned(jiff::tz::TimeZone::UTC)).map_err(failed)
 }
 
-/// Jinja's own `tojson` escapes for HTML; that of `transformers` is `json.dumps(x, ensure_ascii=False)` with its arguments.
+/// Jinja's own `tojson` escapes for HTML; that of `transformers` is `json.dumps(x, ensure_ascii=False)` with its
+/// arguments.
 fn to_json(state: &State, value: &Value, indent: Option<Value>, arguments: &Kwargs) -> Result<Value, Error> {
     let indent: Option<Value> = match indent {
         Some(indent) => Some(indent),

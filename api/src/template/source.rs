@@ -30,7 +30,8 @@ pub fn from_tokenizer_config(config: &Value) -> Result<Option<String>, TemplateE
 }
 
 /// `{% generation %}` marks the assistant's words for training and does nothing otherwise; it is an extension that only
-/// `transformers` has. It becomes an `if` that is always true, which keeps the trimming of white space and the numbers of lines.
+/// `transformers` has. It becomes an `if` that is always true, which keeps the trimming of white space and the numbers
+/// of lines.
 pub(super) fn without_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;

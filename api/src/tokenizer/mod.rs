@@ -1,11 +1,11 @@
 //! Text to token ids, and ids back to bytes.
 //!
-//! Encoding is the work of the crate `tokenizers`, set up either by a `tokenizer.json` ([`hugging_face`]) or from the
-//! vocabulary that a GGUF carries ([`vocabulary`], with the splitting rules of [`pretokenizers`]). Decoding is ours
-//! ([`pieces`]): every token is a fixed string of bytes, and text is the bytes' lossy UTF-8. That is what the decoders of
+//! Encoding is the work of the crate `tokenizers`, set up either by a `tokenizer.json` (`hugging_face`) or from the
+//! vocabulary that a GGUF carries (`vocabulary`, with the splitting rules of `pretokenizers`). Decoding is ours
+//! (`pieces`): every token is a fixed string of bytes, and text is the bytes' lossy UTF-8. That is what the decoders of
 //! byte-level vocabularies compute too, and unlike them it can be streamed: what was said is never changed by what
-//! comes next. It differs from `tokenizers` in one case, byte-fallback tokens that aren't valid UTF-8, where `tokenizers`
-//! turns a whole run of such tokens into `�`, its valid part included.
+//! comes next. It differs from `tokenizers` in one case, byte-fallback tokens that aren't valid UTF-8, where
+//! `tokenizers` turns a whole run of such tokens into `�`, its valid part included.
 
 mod hugging_face;
 mod pieces;
@@ -125,7 +125,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     pieces: Pieces,
     boundary: Boundary,
-    /// No token stands for more bytes of text than that; `None` where a normalizer or a greedy special token can eat text.
+    /// No token stands for more bytes of text than that; `None` where a normalizer or a greedy special token can eat
+    /// text.
     longest: Option<usize>,
 }
 

@@ -1,8 +1,8 @@
 //! What each token says, as bytes: one flat table, built once.
 //!
-//! A vocabulary's tokens are written in one of two alphabets. Byte-level vocabularies (GPT-2's) use 256 printable characters
-//! for the 256 bytes. `SentencePiece` vocabularies write a space as `▁` and bytes without a token of their own as `<0xNN>`.
-//! The decoder of a `tokenizer.json` says which; [`Alphabet`] is what we read of it.
+//! A vocabulary's tokens are written in one of two alphabets. Byte-level vocabularies (GPT-2's) use 256 printable
+//! characters for the 256 bytes. `SentencePiece` vocabularies write a space as `▁` and bytes without a token of their
+//! own as `<0xNN>`. The decoder of a `tokenizer.json` says which; [`Alphabet`] is what we read of it.
 
 use super::{MAX_TOKENS, TokenizerError};
 use serde_json::Value;
@@ -176,8 +176,8 @@ pub(super) fn fallback_byte(token: &str) -> Option<u8> {
     if hex.len() == 2 { u8::from_str_radix(hex, 16).ok() } else { None }
 }
 
-/// The byte that a character of GPT-2's alphabet stands for: printable Latin-1 stands for itself, and U+0100 onwards for
-/// the 68 other bytes in order.
+/// The byte that a character of GPT-2's alphabet stands for: printable Latin-1 stands for itself, and U+0100 onwards
+/// for the 68 other bytes in order.
 fn byte_of(char: char) -> Option<u8> {
     match char {
         '!'..='~' | '¡'..='¬' | '®'..='ÿ' => Some(char as u8),

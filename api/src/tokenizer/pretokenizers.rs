@@ -1,9 +1,9 @@
 //! How byte-level vocabularies cut text into words, by the name that a GGUF gives (`tokenizer.ggml.pre`).
 //!
 //! A GGUF doesn't carry the rules, only a name for them; which rules a name means is settled by llama.cpp's
-//! `llama-vocab.cpp`. Each is a list of patterns, applied one after the other: a pattern's matches become words of their
-//! own, and so does what lies between them. The patterns here are the ones of the models' own `tokenizer.json`, where
-//! llama.cpp had to rewrite them for its regex engine. Names whose rules aren't patterns are left out on purpose
+//! `llama-vocab.cpp`. Each is a list of patterns, applied one after the other: a pattern's matches become words of
+//! their own, and so does what lies between them. The patterns here are the ones of the models' own `tokenizer.json`,
+//! where llama.cpp had to rewrite them for its regex engine. Names whose rules aren't patterns are left out on purpose
 //! (`kimi-k2`, `afmoe`, `superbpe`, ...): a wrong split gives wrong ids, and the model gets worse without a word.
 
 /// How one name cuts text.

@@ -2,11 +2,10 @@
 //!
 //! Two kinds, by `tokenizer.ggml.model`:
 //!
-//! - `gpt2`, byte-level BPE: tokens and merges are in the file, the splitting rules are a name
-//!   ([`pretokenizers`](super::pretokenizers)).
-//! - `llama`, `SentencePiece` BPE: there are no merges, only a score per token, and the pair whose union has the best score
-//!   is merged first. Every split of a token into two tokens is therefore a merge, ranked by the token's score; that
-//!   is how `transformers` converts such models too. Characters outside the vocabulary become byte tokens.
+//! - `gpt2`, byte-level BPE: tokens and merges are in the file, the splitting rules are a name (`pretokenizers`).
+//! - `llama`, `SentencePiece` BPE: there are no merges, only a score per token, and the pair whose union has the best
+//!   score is merged first. Every split of a token into two tokens is therefore a merge, ranked by the token's score;
+//!   that is how `transformers` converts such models too. Characters outside the vocabulary become byte tokens.
 //!
 //! Token types come from the file: control (3) and unknown (2) tokens are special, they and user-defined (4) ones are
 //! matched as a whole wherever they stand in a text.
