@@ -10,7 +10,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::routing::get;
 use clap::Args;
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
@@ -75,9 +76,21 @@ async fn listen(port: u16) -> Result<Vec<TcpListener>> {
     }
 }
 
+/// What a wrong address is answered, for a person who reads it.
+async fn not_found(address: Uri) -> (StatusCode, String) {
+    (StatusCode::NOT_FOUND, format!("There is no {} in playground/dist.\n", address.path()))
+}
+
 /// The files of `site` with the isolation headers on every answer, errors included.
 fn router(site: &Path) -> Router {
-    HEADERS.iter().fold(Router::new().fallback_service(ServeDir::new(site)), |router, (name, value)| {
-        router.layer(SetResponseHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static(value)))
-    })
+    let missing = get(not_found);
+    HEADERS.iter().fold(
+        Router::new().fallback_service(ServeDir::new(site).fallback(missing)),
+        |router, (name, value)| {
+            router.layer(SetResponseHeaderLayer::overriding(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            ))
+        },
+    )
 }

@@ -48,12 +48,21 @@ enum Phase {
     Browser,
 }
 
-/// How a phase went: tests as counted by their runner, and whether the command succeeded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How a phase went: tests as counted by their runner, and what failed, by name where the runner says it.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
     passed: u64,
     failed: u64,
     skipped: u64,
+    failures: Vec<String>,
+}
+
+impl Outcome {
+    /// One failure that no test runner counted.
+    fn failure(what: impl fmt::Display) -> Self {
+        say::step("Failed", &what);
+        Self { failed: 1, failures: vec![what.to_string()], ..Self::default() }
+    }
 }
 
 struct Report {
@@ -76,13 +85,9 @@ pub(crate) fn test(options: &Options) -> Result<()> {
         let broken = reports.iter().any(|report| report.phase == Phase::Build && report.outcome.failed > 0);
         let start = Instant::now();
         let outcome = if phase == Phase::Browser && broken {
-            say::step("Skipping", "the site was not built");
-            Outcome { failed: 1, ..Outcome::default() }
+            Outcome::failure("not run: the site was not built")
         } else {
-            phase.run(options.filter.as_deref()).unwrap_or_else(|error| {
-                say::step("Failed", format!("{error:#}"));
-                Outcome { failed: 1, ..Outcome::default() }
-            })
+            phase.run(options.filter.as_deref()).unwrap_or_else(|error| Outcome::failure(format!("{error:#}")))
         };
         reports.push(Report { phase, outcome, time: start.elapsed() });
     }
@@ -95,10 +100,15 @@ fn summarize(reports: &[Report], set_up: Duration, whole: Duration) -> Result<()
     println!("\n{:<10}{:>14}{:>9}{:>9}{:>9}", "phase", "time", "passed", "failed", "skipped");
     println!("{:<10}{:>14}", "set-up", say::duration(set_up));
     for Report { phase, outcome, time } in reports {
-        let Outcome { passed, failed, skipped } = outcome;
+        let Outcome { passed, failed, skipped, .. } = outcome;
         println!("{:<10}{:>14}{passed:>9}{failed:>9}{skipped:>9}", phase.to_string(), say::duration(*time));
     }
     println!("{:<10}{:>14}\n", "together", say::duration(whole));
+    for Report { phase, outcome, .. } in reports {
+        for failure in &outcome.failures {
+            println!("failed in {phase}: {failure}");
+        }
+    }
     println!("{passed} passed, {failed} failed");
     if failed > 0 {
         // The line above is the last of standard output; this one goes to standard error.

@@ -33,12 +33,13 @@ pub(super) fn count(mut command: Command) -> Result<Outcome> {
         stdout.write_all(&line)?;
         stdout.write_all(b"\n")?;
         stdout.flush()?;
-        outcome.read_summary(&String::from_utf8_lossy(&line));
+        outcome.read_line(&String::from_utf8_lossy(&line));
     }
     let status = child.wait()?;
     if !status.success() && outcome.failed == 0 {
-        crate::say::step("Failed", format!("`{name}` failed without naming a failed test ({status})"));
-        outcome.failed = 1;
+        let failure = Outcome::failure(format!("`{name}` failed without counting a failed test ({status})"));
+        outcome.failed = failure.failed;
+        outcome.failures.extend(failure.failures);
     }
     if status.success() && outcome.passed == 0 && outcome.failed == 0 && outcome.skipped == 0 {
         crate::say::step("Note", format!("`{name}` ran no test"));
@@ -47,10 +48,14 @@ pub(super) fn count(mut command: Command) -> Result<Outcome> {
 }
 
 impl Outcome {
-    /// Adds the counts of a summary line; other lines add nothing.
-    fn read_summary(&mut self, line: &str) {
+    /// Adds the counts of a summary line, or the name of a failed test; other lines add nothing.
+    fn read_line(&mut self, line: &str) {
         let line = line.trim();
-        if let Some(counts) = line.strip_prefix("test result: ") {
+        if let Some(name) = failed_test(line) {
+            if !self.failures.iter().any(|known| known == name) {
+                self.failures.push(name.to_owned());
+            }
+        } else if let Some(counts) = line.strip_prefix("test result: ") {
             // "ok. 12 passed; 0 failed; 1 ignored; 0 measured; ..."
             let counts = counts.split_once(". ").map_or(counts, |(_, counts)| counts);
             self.add_each(counts.split(';'));
@@ -85,6 +90,15 @@ impl Outcome {
     }
 }
 
+/// The name in `test NAME ... FAILED` (cargo), `not ok 1 - NAME`, `✖ NAME (12ms)` (node) or `FAIL  FILE > NAME` (vitest).
+fn failed_test(line: &str) -> Option<&str> {
+    let cargo = || line.strip_prefix("test ")?.strip_suffix(" ... FAILED");
+    let tap = || line.strip_prefix("not ok ")?.split_once(" - ").map(|(_, name)| name);
+    let spec = || line.strip_prefix("✖ ")?.rsplit_once(" (").map(|(name, _)| name);
+    let vitest = || line.strip_prefix("FAIL  ");
+    cargo().or_else(tap).or_else(spec).or_else(vitest)
+}
+
 fn name(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program()).file_name().unwrap_or_default();
     let words = std::iter::once(program).chain(command.get_args());
@@ -97,7 +111,7 @@ mod tests {
 
     fn read(output: &str) -> Outcome {
         let mut outcome = Outcome::default();
-        output.lines().for_each(|line| outcome.read_summary(line));
+        output.lines().for_each(|line| outcome.read_line(line));
         outcome
     }
 
@@ -106,21 +120,28 @@ mod tests {
         let output = "running 2 tests\n\
             test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.01s\n\
             test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s";
-        assert_eq!(read(output), Outcome { passed: 16, failed: 2, skipped: 1 });
+        assert_eq!(read(output), Outcome { passed: 16, failed: 2, skipped: 1, ..Outcome::default() });
     }
 
     #[test]
     fn node_counts_are_read_in_both_of_its_formats_and_a_cancelled_test_is_a_failure() {
         let tap = "# tests 7\n# suites 0\n# pass 4\n# fail 1\n# cancelled 1\n# skipped 1\n# todo 0\n# duration_ms 12.5";
         let spec = tap.replace('#', "ℹ");
-        assert_eq!(read(tap), Outcome { passed: 4, failed: 2, skipped: 1 });
+        assert_eq!(read(tap), Outcome { passed: 4, failed: 2, skipped: 1, ..Outcome::default() });
         assert_eq!(read(&spec), read(tap));
     }
 
     #[test]
     fn vitest_counts_its_tests_and_not_its_files() {
         let output = " Test Files  1 failed | 2 passed (3)\n      Tests  1 failed | 12 passed | 3 skipped (16)\n";
-        assert_eq!(read(output), Outcome { passed: 12, failed: 1, skipped: 3 });
+        assert_eq!(read(output), Outcome { passed: 12, failed: 1, skipped: 3, ..Outcome::default() });
+    }
+
+    #[test]
+    fn failed_tests_are_known_by_name_once_in_the_form_of_each_runner() {
+        let output = "test a::b ... FAILED\ntest c ... ok\nnot ok 1 - opens two pages\n\
+            ✖ streams (12.5ms)\n✖ streams (12.5ms)\n FAIL  ts/a.test.ts > cancels";
+        assert_eq!(read(output).failures, ["a::b", "opens two pages", "streams", "ts/a.test.ts > cancels"]);
     }
 
     #[test]
