@@ -29,7 +29,7 @@ pub(crate) async fn run(command: Chat) -> Result<(), CliError> {
             Err(error) => return Err(error.into()),
         };
         match line.trim() {
-            "" => continue,
+            "" => {}
             "/quit" | "/exit" => return Ok(()),
             "/help" => println!("{HELP}\n"),
             "/new" => turns.clear(),

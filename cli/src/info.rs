@@ -95,6 +95,8 @@ fn format(error: FormatError) -> CliError {
     load(error.into())
 }
 
+const INDEX: &str = "model.safetensors.index.json";
+
 /// Configuration, tensors, how they are named, and the number of files in words.
 fn describe(path: &ModelPath) -> Result<(ModelConfig, Vec<TensorInfo>, Naming, String), CliError> {
     match &path.layout {
@@ -110,7 +112,6 @@ fn describe(path: &ModelPath) -> Result<(ModelConfig, Vec<TensorInfo>, Naming, S
                 std::fs::read_to_string(&path).map_err(|source| CliError::File { path, source })
             };
             let config = hugging_face::config(&read("config.json")?).map_err(|error| load(error.into()))?;
-            const INDEX: &str = "model.safetensors.index.json";
             let shards = if path.files.folder.join(INDEX).is_file() {
                 safetensors::Index::parse(INDEX, &read(INDEX)?).map_err(format)?.shards()
             } else {

@@ -5,9 +5,10 @@ use crate::error::CliError;
 use crate::files::DiskFiles;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions, Loaded};
-use tilewright_host::{Millis, ModelLayout, Service};
+use tilewright_host::{ModelLayout, Service};
 
 /// Files and layout of a model.
 pub(crate) struct ModelPath {
@@ -71,9 +72,11 @@ pub(crate) async fn weights(args: &ModelArgs) -> Result<Loaded, CliError> {
     Ok(tilewright_host::load_weights(&path.files, path.layout, device, load_options(args), &mut |_| ()).await?)
 }
 
-/// Milliseconds since the Unix epoch.
-pub(crate) fn clock() -> Millis {
-    Millis(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64))
+/// Time since the Unix epoch at the program's start and since then by a clock that nobody sets back.
+pub(crate) fn clock() -> Duration {
+    static START: LazyLock<(Duration, Instant)> =
+        LazyLock::new(|| (SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(), Instant::now()));
+    START.0 + START.1.elapsed()
 }
 
 /// Adds what was typed to a request's body.

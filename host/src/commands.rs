@@ -16,7 +16,7 @@ use tilewright_scheduler::{Command, Event, FinishReason, RejectReason};
 impl Service {
     /// Tells the scheduler, and does what it wants.
     pub(crate) fn schedule(&mut self, event: Event, outside: &mut Outside<'_>) {
-        let now = (outside.clock)();
+        let now = outside.now();
         let mut commands: VecDeque<Command> = self.scheduler.handle(event, now).into();
         while let Some(command) = commands.pop_front() {
             match command {

@@ -10,7 +10,7 @@
 //! let layout = ModelLayout::Gguf { file: "model.gguf".to_owned() };
 //! let options = tilewright_engine::LoadOptions::default();
 //! let service = load(files, layout, "my-model", tilewright_engine::Device::Cpu, options, &mut |_progress| ()).await?;
-//! service.serve(inputs, || Millis(0), |output| println!("{output:?}")).await;
+//! service.serve(inputs, || std::time::Duration::ZERO, |output| println!("{output:?}")).await;
 //! # Ok(())
 //! # }
 //! ```
@@ -43,4 +43,4 @@ pub use load::{LoadError, ModelLayout, Phase, Progress, load, load_weights};
 pub use service::Service;
 pub use single::Completed;
 pub use tilewright_api::Endpoint;
-pub use tilewright_scheduler::{ClientId, FinishReason, Millis, RequestId};
+pub use tilewright_scheduler::{ClientId, FinishReason, RequestId};

@@ -3,9 +3,10 @@
 use crate::io::{RequestReport, Timings};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tilewright_api::{ApiError, Completion};
 use tilewright_plan::{Sampled, TokenId};
-use tilewright_scheduler::{ClientId, FinishReason, Millis, RequestId};
+use tilewright_scheduler::{ClientId, FinishReason, RequestId};
 
 /// A client and its id of a request.
 pub(crate) type Name = (ClientId, RequestId);
@@ -19,9 +20,9 @@ pub(crate) struct Request {
     prompt: Vec<TokenId>,
     output: Vec<TokenId>,
     next_seq: u64,
-    submitted: Millis,
-    first_token: Option<Millis>,
-    last_token: Option<Millis>,
+    submitted: Duration,
+    first_token: Option<Duration>,
+    last_token: Option<Duration>,
     /// Set when it is cancelled for a reason of the service's own: what its client hears instead.
     pub(crate) ending: Option<Ending>,
 }
@@ -38,7 +39,7 @@ pub(crate) enum Ending {
 }
 
 impl Request {
-    pub(crate) fn new(completion: Completion, prompt: Vec<TokenId>, submitted: Millis) -> Self {
+    pub(crate) fn new(completion: Completion, prompt: Vec<TokenId>, submitted: Duration) -> Self {
         Self {
             completion,
             prompt,
@@ -52,7 +53,7 @@ impl Request {
     }
 
     /// Takes tokens; gives chunks, and whether a stop string was met.
-    pub(crate) fn push(&mut self, sampled: &[Sampled], now: Millis) -> (Vec<(u64, Value)>, bool) {
+    pub(crate) fn push(&mut self, sampled: &[Sampled], now: Duration) -> (Vec<(u64, Value)>, bool) {
         self.first_token.get_or_insert(now);
         self.last_token = Some(now);
         self.output.extend(sampled.iter().map(|sampled| sampled.token));
@@ -72,8 +73,9 @@ impl Request {
     }
 
     fn timings(&self) -> Timings {
-        let to_first = self.first_token.map(|first| first.since(self.submitted).0 as f64);
-        let decoding = self.first_token.zip(self.last_token).map(|(first, last)| last.since(first).0 as f64);
+        let ms = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64() * 1e3;
+        let to_first = self.first_token.map(|first| ms(self.submitted, first));
+        let decoding = self.first_token.zip(self.last_token).map(|(first, last)| ms(first, last));
         let rate = |tokens: usize, ms: f64| (tokens > 0 && ms > 0.0).then(|| tokens as f64 * 1000.0 / ms);
         Timings {
             time_to_first_token_ms: to_first,

@@ -15,6 +15,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tilewright_api::{ApiError, ChatModel, Completion, Endpoint, Limits};
 use tilewright_engine::{MemoryUse, ModelConfig};
 use tilewright_plan::{Capacity, Executor};
@@ -35,12 +36,18 @@ pub struct Service {
 
 /// What a service has from outside while it runs.
 pub(crate) struct Outside<'a> {
-    pub(crate) clock: &'a dyn Fn() -> Millis,
+    /// Time since the Unix epoch.
+    pub(crate) clock: &'a dyn Fn() -> Duration,
     pub(crate) emit: &'a mut dyn FnMut(Output),
     pub(crate) ended: &'a mut dyn FnMut(RequestReport),
 }
 
 impl Outside<'_> {
+    /// The time, as coarse as scheduling needs it.
+    pub(crate) fn now(&self) -> Millis {
+        Millis((self.clock)().as_millis() as u64)
+    }
+
     pub(crate) fn error(&mut self, (client, request): Name, error: ApiError) {
         (self.emit)(Output::Error { client, request: Some(request), error });
     }
@@ -128,12 +135,12 @@ impl Service {
 
     /// Serves until [`Input::Shutdown`], or until `inputs` end and all requests are done.
     ///
-    /// `clock` tells milliseconds since the Unix epoch and never goes backwards: answers bear it as `created`, and
-    /// requests without a seed get theirs from it.
+    /// `clock` tells the time since the Unix epoch and never goes backwards: answers bear it as `created`, requests without a
+    /// seed get theirs from it, and timings are as fine as it is.
     pub async fn serve(
         mut self,
         inputs: impl Stream<Item = Input>,
-        clock: impl Fn() -> Millis,
+        clock: impl Fn() -> Duration,
         mut emit: impl FnMut(Output),
     ) {
         let mut listener = self.on_ended.take();
@@ -220,9 +227,9 @@ impl Service {
         }
         let now = (outside.clock)();
         self.begun += 1;
-        let nonce = mix(mix(now.0) ^ self.begun);
+        let nonce = mix(mix(now.as_micros() as u64) ^ self.begun);
         let limits = Limits { max_context: self.max_context() };
-        let prepared = match self.model.prepare_at(endpoint, body, limits, nonce, (now.0 / 1000) as i64) {
+        let prepared = match self.model.prepare_at(endpoint, body, limits, nonce, now.as_secs() as i64) {
             Ok(prepared) => prepared,
             Err(error) => return outside.error(name, error),
         };
@@ -231,7 +238,7 @@ impl Service {
             Endpoint::Completions => "cmpl",
         };
         let id = format!("{prefix}-{nonce:016x}");
-        let completion = Completion::new(Arc::clone(&self.model), &prepared, id, now.0 / 1000);
+        let completion = Completion::new(Arc::clone(&self.model), &prepared, id, now.as_secs());
         let spec = RequestSpec {
             sampling: prepared.sampling,
             min_tokens: prepared.min_tokens,

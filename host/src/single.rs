@@ -6,8 +6,9 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use std::future::{Future, ready};
+use std::time::Duration;
 use tilewright_api::{ApiError, Endpoint};
-use tilewright_scheduler::{ClientId, Millis, RequestId};
+use tilewright_scheduler::{ClientId, RequestId};
 
 /// A request that was answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +25,7 @@ impl Service {
     /// [`serve`](Self::serve).
     ///
     /// ```no_run
-    /// # async fn example(mut service: tilewright_host::Service, clock: impl Fn() -> tilewright_host::Millis) {
+    /// # async fn example(mut service: tilewright_host::Service, clock: impl Fn() -> std::time::Duration) {
     /// # use tilewright_host::Endpoint;
     /// let body = serde_json::json!({ "prompt": "Once upon a time", "max_tokens": 20, "stream": true });
     /// let print = |chunk: serde_json::Value| print!("{}", chunk["choices"][0]["text"].as_str().unwrap_or_default());
@@ -39,7 +40,7 @@ impl Service {
         endpoint: Endpoint,
         body: Value,
         cancel: impl Future<Output = ()>,
-        clock: impl Fn() -> Millis,
+        clock: impl Fn() -> Duration,
         mut on_chunk: impl FnMut(Value),
     ) -> Result<Completed, ApiError> {
         let (client, request) = (ClientId(0), RequestId(0));

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use tilewright_api::ApiError;
 use tilewright_engine::{Device, LoadOptions};
 use tilewright_host::{
-    ByteStream, Endpoint, FileError, LoadError, Millis, ModelFiles, ModelLayout, Phase, Progress, Service, load,
-    load_weights,
+    ByteStream, Endpoint, FileError, LoadError, ModelFiles, ModelLayout, Phase, Progress, Service, load, load_weights,
 };
 
 /// A folder in memory.
@@ -110,7 +109,13 @@ fn error_of(folder: &Folder, layout: ModelLayout) -> LoadError {
 
 fn output(mut service: Service, prompt: &str) -> Vec<u32> {
     let body = json!({ "prompt": prompt, "max_tokens": 12, "temperature": 0, "ignore_eos": true });
-    let completed = service.complete(Endpoint::Completions, body, std::future::pending(), || Millis(0), |_| ());
+    let completed = service.complete(
+        Endpoint::Completions,
+        body,
+        std::future::pending(),
+        || std::time::Duration::from_millis(0),
+        |_| (),
+    );
     pollster::block_on(completed).expect("it answers").report.output.iter().map(|token| token.0).collect()
 }
 
@@ -166,10 +171,20 @@ fn several_requests_at_once_on_the_real_executor_say_what_they_say_alone() {
             body: body.clone(),
         })
         .collect();
-    pollster::block_on(service.serve(futures_util::stream::iter(inputs), || Millis(0), |_| ()));
+    pollster::block_on(service.serve(
+        futures_util::stream::iter(inputs),
+        || std::time::Duration::from_millis(0),
+        |_| (),
+    ));
     let mut alone = load_llama(&llama()).unwrap();
     for (request, body) in (0..).zip(bodies) {
-        let completed = alone.complete(Endpoint::Completions, body, std::future::pending(), || Millis(0), |_| ());
+        let completed = alone.complete(
+            Endpoint::Completions,
+            body,
+            std::future::pending(),
+            || std::time::Duration::from_millis(0),
+            |_| (),
+        );
         assert_eq!(ids.borrow()[&request], pollster::block_on(completed).unwrap().report.output);
     }
 }
@@ -240,7 +255,13 @@ fn a_chat_template_that_is_missing_or_broken_stops_chats_and_nothing_else() {
     for folder in [llama(), broken] {
         let mut service = load_llama(&folder).expect("the model is fine");
         let body = json!({ "messages": [{ "role": "user", "content": "hi" }] });
-        let chat = service.complete(Endpoint::ChatCompletions, body, std::future::pending(), || Millis(0), |_| ());
+        let chat = service.complete(
+            Endpoint::ChatCompletions,
+            body,
+            std::future::pending(),
+            || std::time::Duration::from_millis(0),
+            |_| (),
+        );
         let error = pollster::block_on(chat).unwrap_err();
         assert!(error.message.contains("template"), "{}", error.message);
         assert_eq!(output(service, "still here").len(), 12);

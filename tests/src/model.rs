@@ -39,12 +39,11 @@ pub fn open_fixture(name: &str, device: Device, options: LoadOptions) -> Loaded 
 
 /// Where `cargo xtask setup` keeps SmolLM2-135M-Instruct.
 pub fn smollm2_path() -> PathBuf {
-    let cache = std::env::var_os("TILEWRIGHT_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        let base = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("a home folder")).join(".cache"));
-        base.join("tilewright")
-    });
+    let folder = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+    let cache = folder("TILEWRIGHT_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|base| base.join("tilewright")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/tilewright")))
+        .expect("a home folder");
     cache.join("models").join("SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 

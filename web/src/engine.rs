@@ -11,9 +11,10 @@ use js_sys::{Date, Function, JSON};
 use serde::Serialize;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 use tilewright_api::ApiError;
 use tilewright_engine::{Device, LoadOptions};
-use tilewright_host::{ClientId, Endpoint, Input, LoadError, Millis, ModelFiles, ModelLayout, RequestId, Service};
+use tilewright_host::{ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, RequestId, Service};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -169,12 +170,12 @@ fn info(id: &str, adapter: &str, service: &Service) -> ModelInfo {
     }
 }
 
-/// Milliseconds since the Unix epoch. The system's clock may be set back; this one then stands still.
-fn clock() -> impl Fn() -> Millis {
-    let latest = Cell::new(0_u64);
+/// Time since the Unix epoch. The system's clock may be set back; this one then stands still.
+fn clock() -> impl Fn() -> Duration {
+    let latest = Cell::new(0.0_f64);
     move || {
-        latest.set(latest.get().max(Date::now() as u64));
-        Millis(latest.get())
+        latest.set(latest.get().max(Date::now()));
+        Duration::from_secs_f64(latest.get() / 1e3)
     }
 }
 

@@ -13,8 +13,9 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 use tilewright_api::{ChatModel, HuggingFaceFiles};
-use tilewright_host::{ClientId, Endpoint, Input, Millis, Output, RequestId, Service};
+use tilewright_host::{ClientId, Endpoint, Input, Output, RequestId, Service};
 use tilewright_plan::{Capacity, Executor, ExecutorError, StepFuture, StepId, StepOutput, StepPlan};
 
 /// What goes wrong at which step, counted over all executors of one test.
@@ -115,11 +116,11 @@ pub fn chat_model() -> Arc<ChatModel> {
 }
 
 /// A clock that a millisecond passes on at every look.
-pub fn clock() -> impl Fn() -> Millis {
+pub fn clock() -> impl Fn() -> Duration {
     let now = RefCell::new(1_800_000_000_000);
     move || {
         *now.borrow_mut() += 1;
-        Millis(*now.borrow())
+        Duration::from_millis(*now.borrow())
     }
 }
 

@@ -1,0 +1,122 @@
+//! Plans that break a rule are refused and change nothing; what is allowed does what it says. On both executors.
+
+use tilewright_engine::{Device, LoadOptions};
+use tilewright_plan::{
+    BlockId, Chunk, ChunkOutput, ExecutorError, OpenSequence, SamplingParams, SequenceId, StepId, StepPlan, TokenId,
+    TokenSource,
+};
+use tilewright_tests::drive::Driver;
+use tilewright_tests::model::{cpu, lavapipe, open_fixture};
+
+fn drivers() -> [Driver; 2] {
+    [cpu(), lavapipe()].map(|device: Device| {
+        let options = LoadOptions { max_rows: Some(8), kv_bytes: Some(16 * 16 * 768), ..LoadOptions::default() };
+        Driver::new(open_fixture("llama", device, options).executor)
+    })
+}
+
+fn open(sequence: u64) -> OpenSequence {
+    OpenSequence {
+        sequence: SequenceId(sequence),
+        tokens: vec![TokenId(5), TokenId(6)],
+        prompt_len: 2,
+        sampling: SamplingParams::default(),
+    }
+}
+
+fn chunk(sequence: u64) -> Chunk {
+    Chunk {
+        sequence: SequenceId(sequence),
+        start: 0,
+        tokens: vec![TokenSource::Id(TokenId(5)), TokenSource::Id(TokenId(6))],
+        block_table: vec![BlockId(3)],
+        output: ChunkOutput::Sample,
+    }
+}
+
+fn plan(open: Vec<OpenSequence>, chunks: Vec<Chunk>) -> StepPlan {
+    StepPlan { close: Vec::new(), open, chunks }
+}
+
+#[test]
+fn every_broken_rule_is_a_typed_error_and_the_executor_goes_on() {
+    let token = |id| TokenSource::Id(TokenId(id));
+    let broken: Vec<(&str, StepPlan)> = vec![
+        ("no rows", plan(vec![open(1)], vec![Chunk { tokens: vec![], ..chunk(1) }])),
+        ("too many rows", plan(vec![open(1)], vec![Chunk { tokens: vec![token(5); 9], ..chunk(1) }])),
+        ("a sequence twice", plan(vec![open(1)], vec![chunk(1), chunk(1)])),
+        ("a token past the vocabulary", plan(vec![open(1)], vec![Chunk { tokens: vec![token(384)], ..chunk(1) }])),
+        ("an opened token past the vocabulary", {
+            plan(vec![OpenSequence { tokens: vec![TokenId(u32::MAX); 2], ..open(1) }], vec![chunk(1)])
+        }),
+        ("a prompt longer than its tokens", plan(vec![OpenSequence { prompt_len: 3, ..open(1) }], vec![chunk(1)])),
+        ("a block past the pool", plan(vec![open(1)], vec![Chunk { block_table: vec![BlockId(16)], ..chunk(1) }])),
+        ("a table that is too short", plan(vec![open(1)], vec![Chunk { start: 15, ..chunk(1) }])),
+        ("a position past the context", plan(vec![open(1)], vec![Chunk { start: u32::MAX, ..chunk(1) }])),
+        ("one slot written twice", plan(vec![open(1), open(2)], vec![chunk(1), chunk(2)])),
+        ("a token that was never sampled", {
+            plan(vec![open(1)], vec![Chunk { tokens: vec![TokenSource::SampledBy(StepId(0))], ..chunk(1) }])
+        }),
+    ];
+    for mut driver in drivers() {
+        for (what, plan) in &broken {
+            let error = driver.issue(plan.clone()).expect_err(what);
+            assert!(matches!(error, ExecutorError::InvalidPlan(_)), "{what}: {error}");
+            // The plan's `open` did not happen either.
+            let error = driver.issue(self::plan(vec![], vec![chunk(1)])).expect_err(what);
+            assert_eq!(error, ExecutorError::UnknownSequence(SequenceId(1)), "{what}");
+        }
+        assert_eq!(driver.issue(plan(vec![open(1)], vec![chunk(1)])).unwrap().sampled.len(), 1);
+    }
+}
+
+#[test]
+fn a_token_may_come_from_the_step_that_sampled_it() {
+    for mut driver in drivers() {
+        let expected = driver.generate(&[5, 6], 3, SamplingParams::default());
+        let first = driver.issue(plan(vec![open(1)], vec![chunk(1)])).unwrap();
+        assert_eq!(first.sampled[0].token.0, expected[0]);
+        // `generate` took three steps and one to close, so the step above was number 4.
+        let next = Chunk { start: 2, tokens: vec![TokenSource::SampledBy(StepId(4))], ..chunk(1) };
+        let second = driver.issue(plan(vec![], vec![next])).unwrap();
+        assert_eq!(second.sampled[0].token.0, expected[1]);
+    }
+}
+
+#[test]
+fn a_closed_sequence_is_unknown_and_a_step_may_only_close() {
+    for mut driver in drivers() {
+        driver.issue(plan(vec![open(1)], vec![chunk(1)])).unwrap();
+        driver.issue(StepPlan { close: vec![SequenceId(1), SequenceId(9)], ..StepPlan::default() }).unwrap();
+        let error = driver.issue(plan(vec![], vec![chunk(1)])).unwrap_err();
+        assert_eq!(error, ExecutorError::UnknownSequence(SequenceId(1)));
+    }
+}
+
+#[test]
+fn seeded_sampling_and_log_probabilities_are_the_same_on_both_executors() {
+    let sampling = SamplingParams {
+        temperature: 0.9,
+        top_p: 0.95,
+        repetition_penalty: 1.1,
+        seed: 7,
+        top_logprobs: Some(3),
+        ..SamplingParams::default()
+    };
+    let [cpu, gpu] = drivers().map(|mut driver| {
+        let mut sequence = driver.sequence(1, 0, 40, sampling.clone());
+        let mut next = vec![9, 8, 7];
+        (0..20)
+            .map(|_| {
+                let output = driver.step(&mut [(&mut sequence, &next, ChunkOutput::Sample)]).unwrap();
+                next = vec![output.sampled[0].token.0];
+                output.sampled[0].clone()
+            })
+            .collect::<Vec<_>>()
+    });
+    for (cpu, gpu) in cpu.iter().zip(&gpu) {
+        assert_eq!(cpu.token, gpu.token);
+        assert!((cpu.logprob.unwrap() - gpu.logprob.unwrap()).abs() < 1e-3);
+        assert_eq!(cpu.top_logprobs.len(), 3);
+    }
+}
