@@ -20,7 +20,7 @@ const here = import.meta.url;
 
 /** What `web/src/lib.rs` exports. */
 interface Glue {
-  default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
+  default(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
   on_panic(listener: (message: string) => void): void;
   load(
     id: string,
@@ -59,7 +59,6 @@ const PROGRESS_MS = 50;
 interface Instance {
   glue: Glue;
   number: number;
-  memory: WebAssembly.Memory;
   /** Called when it traps; there is one model per instance. */
   trapped: (error: ErrorObject) => void;
 }
@@ -209,11 +208,10 @@ async function takeInstance(): Promise<Instance> {
   } catch (error) {
     throw filesMissing("tilewright_web.js", error);
   }
-  const { memory } = await glue.default({ module_or_path: module });
+  await glue.default({ module_or_path: module });
   const instance: Instance = {
     glue,
     number,
-    memory,
     trapped: () => {
       retire(instance);
     },
