@@ -94,3 +94,79 @@ fn router(site: &Path) -> Router {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use axum::body::Body;
+    use axum::http::{Request, Response};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// What a site with an `index.html`, a `secret` beside it and a `lib/a.wasm` answers.
+    fn answer(method: &str, path: &str, range: Option<&str>) -> (Response<()>, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path().join("site");
+        fs::create_dir_all(site.join("lib")).unwrap();
+        fs::write(folder.path().join("secret"), "secret").unwrap();
+        fs::write(site.join("index.html"), "<p>page").unwrap();
+        fs::write(site.join("lib/a.wasm"), "0123456789").unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(range) = range {
+            request = request.header("range", range);
+        }
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let answer = router(&site).oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            let (head, body) = answer.into_parts();
+            (Response::from_parts(head, ()), body.collect().await.unwrap().to_bytes().to_vec())
+        })
+    }
+
+    #[test]
+    fn every_answer_isolates_the_page_and_errors_do_too() {
+        for (method, path) in [("GET", "/"), ("GET", "/lib/a.wasm"), ("HEAD", "/"), ("GET", "/missing"), ("POST", "/")]
+        {
+            let (answer, _) = answer(method, path, None);
+            for (name, value) in HEADERS {
+                assert_eq!(answer.headers()[name], value, "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_module_has_the_type_that_browsers_compile_while_it_streams() {
+        let (answer, body) = answer("GET", "/lib/a.wasm", None);
+        assert_eq!(answer.headers()["content-type"], "application/wasm");
+        assert_eq!(body, b"0123456789");
+    }
+
+    #[test]
+    fn a_range_is_answered_with_these_bytes_and_one_past_the_end_with_416() {
+        let (some, body) = answer("GET", "/lib/a.wasm", Some("bytes=3-5"));
+        assert_eq!((some.status(), body.as_slice()), (StatusCode::PARTIAL_CONTENT, b"345".as_slice()));
+        assert_eq!(some.headers()["content-range"], "bytes 3-5/10");
+        let (none, _) = answer("GET", "/lib/a.wasm", Some("bytes=10-"));
+        assert_eq!(none.status(), StatusCode::RANGE_NOT_SATISFIABLE);
+    }
+
+    #[test]
+    fn no_address_leads_out_of_the_site() {
+        for path in ["/../secret", "/lib/../../secret", "/%2e%2e/secret", "/..%2fsecret", "//secret"] {
+            let (answer, body) = answer("GET", path, None);
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+            assert_ne!(body, b"secret", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_that_says_what_to_do() {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let first = listen(0).await.unwrap();
+            let error = listen(first[0].local_addr().unwrap().port()).await.unwrap_err();
+            assert!(error.to_string().contains("--port"), "{error}");
+        });
+    }
+}

@@ -87,3 +87,76 @@ fn one_attempt(agent: &Agent, address: &str, part: &Path, total: u64) -> Result<
 fn length(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |about| about.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A server of one file that sends at most `most` bytes for each request and then hangs up; knows ranges or not.
+    fn unreliable_server(file: &'static [u8], most: usize, ranges: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/file", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let head: Vec<String> = BufReader::new(connection.try_clone().unwrap())
+                    .lines()
+                    .map_while(Result::ok)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
+                let asked =
+                    head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+                let start = asked.filter(|_| ranges).map(|range| range.trim_end_matches('-').parse::<usize>().unwrap());
+                let status = if start.is_some() { "206 Partial Content" } else { "200 OK" };
+                let rest = &file[start.unwrap_or(0)..];
+                let _ = write!(
+                    connection,
+                    "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    rest.len()
+                );
+                let _ = connection.write_all(&rest[..rest.len().min(most)]);
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_transfer_that_breaks_goes_on_where_it_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("part");
+        resume(&unreliable_server(b"0123456789", 6, true), &part, 10).unwrap();
+        assert_eq!(fs::read(part).unwrap(), b"0123456789");
+    }
+
+    #[test]
+    fn what_an_earlier_run_left_is_not_fetched_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("part");
+        fs::write(&part, b"ABCD").unwrap();
+        resume(&unreliable_server(b"0123456789", 10, true), &part, 10).unwrap();
+        assert_eq!(fs::read(part).unwrap(), b"ABCD456789");
+    }
+
+    #[test]
+    fn a_server_without_ranges_is_read_from_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("part");
+        fs::write(&part, b"ABCD").unwrap();
+        resume(&unreliable_server(b"0123456789", 10, false), &part, 10).unwrap();
+        assert_eq!(fs::read(part).unwrap(), b"0123456789");
+    }
+
+    #[test]
+    fn a_server_that_brings_nothing_is_an_error_and_keeps_what_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("part");
+        fs::write(&part, b"ABCD").unwrap();
+        let address = unreliable_server(b"0123456789", 0, true);
+        assert!(resume(&address, &part, 10).is_err());
+        assert_eq!(fs::read(part).unwrap(), b"ABCD");
+    }
+}
