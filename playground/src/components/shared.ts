@@ -1,0 +1,58 @@
+// Rules that every component's shadow root needs.
+import { css } from "lit";
+
+export const base = css`
+  *,
+  *::before,
+  *::after {
+    box-sizing: border-box;
+  }
+  :host([hidden]),
+  [hidden] {
+    display: none !important;
+  }
+  .heard {
+    /* for screen readers only */
+    position: absolute;
+    width: 1px;
+    height: 1px;
+    overflow: hidden;
+    clip-path: inset(50%);
+    white-space: nowrap;
+  }
+  :focus-visible {
+    outline: 2px solid var(--accent);
+    outline-offset: 2px;
+  }
+`;
+
+/** Small quiet buttons with an icon: in the header and under answers. */
+export const quietButtons = css`
+  .quiet {
+    display: inline-flex;
+    align-items: center;
+    gap: 0.45rem;
+    height: 2.25rem;
+    padding: 0 0.6rem;
+    border: 0;
+    border-radius: 0.6rem;
+    background: transparent;
+    color: var(--ink-quiet);
+    font: 500 0.875rem/1 var(--sans);
+    cursor: pointer;
+    transition:
+      background 120ms,
+      color 120ms;
+  }
+  .quiet:hover {
+    background: color-mix(in srgb, var(--ink) 7%, transparent);
+    color: var(--ink);
+  }
+  .quiet wa-icon {
+    font-size: 1.125rem;
+  }
+  .quiet[disabled] {
+    opacity: 0.4;
+    pointer-events: none;
+  }
+`;

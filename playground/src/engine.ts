@@ -1,0 +1,55 @@
+// The page's connection to the engine: loading with its progress, ready, or failed with a reason. One instance a page; the
+// engine behind it is shared by all tabs.
+import type { Progress, Tilewright } from "tilewright";
+import { connect } from "./library";
+import { Transfer } from "./transfer";
+
+export type EngineState =
+  | { is: "loading"; progress?: Progress; transfer: Transfer }
+  | { is: "ready"; tilewright: Tilewright }
+  | { is: "failed"; error: unknown };
+
+/** The model that the address bar asks for (`?model=`); undefined is the one that comes with the site. */
+export function askedModel(): string | undefined {
+  return new URLSearchParams(location.search).get("model") ?? undefined;
+}
+
+/** A model's name for people: the last part of an address, without what every such name ends with. */
+export function modelName(model: string): string {
+  const last =
+    model
+      .replace(/[?#].*$/, "")
+      .replace(/\/+$/, "")
+      .split("/")
+      .pop() ?? model;
+  return decodeURIComponent(last).replace(/\.gguf$/i, "");
+}
+
+export class Engine extends EventTarget {
+  state: EngineState = { is: "loading", transfer: new Transfer() };
+
+  async connect(): Promise<void> {
+    const loading: EngineState = { is: "loading", transfer: new Transfer() };
+    this.become(loading);
+    try {
+      const model = askedModel();
+      const tilewright = await connect({
+        ...(model === undefined ? {} : { model }),
+        onProgress: (progress) => {
+          if (this.state !== loading) return;
+          loading.progress = progress;
+          loading.transfer.note(progress.loaded);
+          this.dispatchEvent(new Event("change"));
+        },
+      });
+      this.become({ is: "ready", tilewright });
+    } catch (error) {
+      this.become({ is: "failed", error });
+    }
+  }
+
+  private become(state: EngineState): void {
+    this.state = state;
+    this.dispatchEvent(new Event("change"));
+  }
+}
