@@ -55,7 +55,8 @@ export async function requireWebGpu(navigator: { gpu?: GpuLike }): Promise<Adapt
 
 const ADAPTER =
   "Turn on hardware acceleration in the browser's settings, update the graphics driver, and see what chrome://gpu (or " +
-  "about:support) says; if the GPU just crashed, wait a minute and try again.";
+  "about:support) says. Chrome on Linux may need chrome://flags/#enable-unsafe-webgpu. If the GPU just crashed, wait a " +
+  "minute and try again.";
 
 /** wgpu passes on the `description` only, which browsers leave empty. */
 function describe({ info = {} }: AdapterLike): AdapterDescription {
