@@ -5,6 +5,7 @@
  * back/forward cache), requests on it fail with an error that says so, and the next request opens a new link.
  */
 
+import { ofThisBuild } from "./build-id.js";
 import { ChunkStream, whole } from "./chunk-stream.js";
 import { TilewrightError, connectionError, deviceError } from "./errors.js";
 import { Link } from "./link.js";
@@ -84,7 +85,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Tilewright>
         "over https, or from http://localhost",
     );
   }
-  const workerUrl = new URL(options.workerUrl ?? new URL("tilewright-worker.js", here), location.href);
+  const workerUrl = ofThisBuild(new URL(options.workerUrl ?? new URL("tilewright-worker.js", here), location.href));
   const model = readModelAddress(options.model, location.href, workerUrl.href);
   const client = new Client(model, workerUrl, options);
   try {

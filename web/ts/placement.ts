@@ -3,11 +3,9 @@
  * it no WebGPU, a dedicated worker of this page (placement D). Both run the same script and are spoken to over a port.
  */
 
+import { BUILD } from "./build-id.js";
 import { connectionError, type TilewrightError } from "./errors.js";
 import type { Port } from "./protocol.js";
-
-/** Replaced when the library is built: names the build, sources and wasm together. */
-declare const __TILEWRIGHT_BUILD__: string;
 
 export type Placement = "shared" | "dedicated";
 
@@ -57,7 +55,7 @@ export function openWorker(placement: Placement, url: URL, failed: (error: Tilew
 function openShared(url: URL, onError: (event: Event) => void): Opened {
   // Every page must ask for the same name and options, or the browser refuses.
   const options: SharedWorkerOptions = {
-    name: `tilewright ${__TILEWRIGHT_BUILD__}`,
+    name: `tilewright ${BUILD}`,
     type: "module",
     extendedLifetime: true,
   };
@@ -74,7 +72,7 @@ function openShared(url: URL, onError: (event: Event) => void): Opened {
 function openDedicated(url: URL, onError: (event: Event) => void): Opened {
   let entry = dedicated.get(url.href);
   if (!entry) {
-    entry = { worker: new Worker(url, { name: `tilewright ${__TILEWRIGHT_BUILD__}`, type: "module" }), users: 0 };
+    entry = { worker: new Worker(url, { name: `tilewright ${BUILD}`, type: "module" }), users: 0 };
     dedicated.set(url.href, entry);
   }
   const { worker } = entry;

@@ -7,10 +7,11 @@
  * was dropped is used again, a crashed one never.
  */
 
+import { ofThisBuild } from "./build-id.js";
 import type { Engine, EngineEvents, StartEngine, StartOptions } from "./engine.js";
-import { TilewrightError, connectionError, serverError, type ErrorObject } from "./errors.js";
+import { TilewrightError, connectionError, serverError, toErrorObject, type ErrorObject } from "./errors.js";
 import { openFileCache } from "./file-cache.js";
-import { fileNameOf } from "./model-address.js";
+import { fileNameOf, type ModelAddress } from "./model-address.js";
 import { HttpModelFiles, type ModelFiles } from "./model-files.js";
 import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
 import { requireWebGpu, type AdapterDescription } from "./webgpu.js";
@@ -121,7 +122,7 @@ async function load(
       },
     );
   } catch (error) {
-    throw files.failure ?? error;
+    throw files.failure ?? naming(address, error);
   }
   return new LoadedEngine(instance, wasm);
 }
@@ -140,6 +141,13 @@ function tell(output: WasmOutput, events: EngineEvents): void {
     case "ended":
       events.crashed(output.error);
   }
+}
+
+/** The engine knows a model's files by their names alone. */
+function naming(address: ModelAddress, error: unknown): unknown {
+  const object = toErrorObject(error);
+  const ofTheFiles = ["file_not_found", "file_damaged", "model_not_supported"].includes(object.code ?? "");
+  return ofTheFiles ? new TilewrightError({ ...object, message: `${address.url}: ${object.message}` }) : error;
 }
 
 class LoadedEngine implements Engine {
@@ -201,7 +209,7 @@ async function takeInstance(): Promise<Instance> {
   if (rested) return rested;
   const module = await compile();
   const number = ++instances;
-  const address = new URL(`tilewright_web.js?instance=${number}`, here).href;
+  const address = ofThisBuild(new URL(`tilewright_web.js?instance=${number}`, here)).href;
   let glue: Glue;
   try {
     glue = (await import(/* @vite-ignore */ address)) as Glue;
@@ -241,7 +249,7 @@ async function compile(): Promise<WebAssembly.Module> {
 }
 
 async function fetchModule(): Promise<WebAssembly.Module> {
-  const url = new URL("tilewright_web_bg.wasm", here).href;
+  const url = ofThisBuild(new URL("tilewright_web_bg.wasm", here)).href;
   try {
     const response = await fetch(url);
     if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
