@@ -7,13 +7,6 @@
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(1) var<storage, read> rows: array<Row>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>; // [rows, OUT_STRIDE]
-@group(0) @binding(3) var<storage, read> weight_codes: array<vec4<u32>>;
-{%- if quantized %}
-@group(0) @binding(4) var<storage, read> weight_scales: array<u32>;
-{%- endif %}
-{%- if mins %}
-@group(0) @binding(5) var<storage, read> weight_mins: array<u32>;
-{%- endif %}
 {% include "shared/weights.wgsl" %}
 const OUT_STRIDE: u32 = {{ out_stride // 4 }}u; // in vec4
 

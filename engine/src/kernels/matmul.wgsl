@@ -3,28 +3,9 @@
 // A workgroup computes a tile of TILE_M rows by TILE_N outputs. It walks over K in steps of 32, brings a slice of the input
 // and an unpacked slice of the weights into workgroup memory, and each invocation keeps a block of THREAD_M by THREAD_N
 // sums in registers, reading both slices as vec4. Slices are padded by one vec4 so that lanes fall on different banks.
-{% include "shared/step.wgsl" %}
-
-@group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;   // [rows, IN_STRIDE]
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;     // [rows, OUT_STRIDE]
-@group(0) @binding(3) var<storage, read> weight_codes: array<vec4<u32>>;
-{%- if quantized %}
-@group(0) @binding(4) var<storage, read> weight_scales: array<u32>;
-{%- endif %}
-{%- if mins %}
-@group(0) @binding(5) var<storage, read> weight_mins: array<u32>;
-{%- endif %}
-{%- if bias %}
-@group(0) @binding(6) var<storage, read> bias: array<f32>;          // [all outputs]
-{%- endif %}
-{% include "shared/weights.wgsl" %}
+{% include "shared/product.wgsl" %}
 {%- set wide = tile_n // thread_n %}
 {%- set high = tile_m // thread_m %}
-const IN_STRIDE: u32 = {{ in_stride // 4 }}u; // in vec4
-const OUT_STRIDE: u32 = {{ out_stride }}u;
-const PART_START: u32 = {{ part_start }}u;    // first output of this part of the matrix
-const PART_ROWS: u32 = {{ part_rows }}u;
 const TILE_M: u32 = {{ tile_m }}u;
 const TILE_N: u32 = {{ tile_n }}u;
 const STEP_K: u32 = 8u;                       // in vec4
@@ -36,7 +17,7 @@ var<workgroup> weight_slice: array<vec4<f32>, {{ tile_n * 9 }}>; // [TILE_N, SLI
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let count = {% if head %}step.outputs{% else %}step.rows{% endif %};
+    let count = row_count();
     let first_n = group.x * TILE_N;
     let first_m = group.y * TILE_M;
     let x = lane % {{ wide }}u;

@@ -3,26 +3,7 @@
 // A row of the weight matrix is shared by THREADS invocations, which stride over its packs; a workgroup holds OUTPUTS such
 // teams. Each pack is fetched and unpacked once for COLUMNS rows of the input, so that a small batch costs little more
 // than one row: decoding is bound by reading the weights. The teams' sums meet in workgroup memory.
-{% include "shared/step.wgsl" %}
-
-@group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> input: array<vec4<f32>>;   // [rows, IN_STRIDE]
-@group(0) @binding(2) var<storage, read_write> out: array<f32>;     // [rows, OUT_STRIDE]
-@group(0) @binding(3) var<storage, read> weight_codes: array<vec4<u32>>;
-{%- if quantized %}
-@group(0) @binding(4) var<storage, read> weight_scales: array<u32>;
-{%- endif %}
-{%- if mins %}
-@group(0) @binding(5) var<storage, read> weight_mins: array<u32>;
-{%- endif %}
-{%- if bias %}
-@group(0) @binding(6) var<storage, read> bias: array<f32>;          // [all outputs]
-{%- endif %}
-{% include "shared/weights.wgsl" %}
-const IN_STRIDE: u32 = {{ in_stride // 4 }}u; // in vec4
-const OUT_STRIDE: u32 = {{ out_stride }}u;
-const PART_START: u32 = {{ part_start }}u;    // first output of this part of the matrix
-const PART_ROWS: u32 = {{ part_rows }}u;
+{% include "shared/product.wgsl" %}
 const THREADS: u32 = {{ threads }}u;
 const OUTPUTS: u32 = {{ outputs }}u;
 const COLUMNS: u32 = {{ columns }}u;
@@ -37,7 +18,7 @@ fn main(
     let member = lane % THREADS;
     let output = (group.x + group.y * groups.x) * OUTPUTS + lane / THREADS;
     let first = group.z * COLUMNS;
-    let count = {% if head %}step.outputs{% else %}step.rows{% endif %};
+    let count = row_count();
 {%- for c in range(columns) %}
     var sum{{ c }} = 0.0;
     let at{{ c }} = min(first + {{ c }}u, count - 1u) * IN_STRIDE;

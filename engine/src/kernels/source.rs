@@ -24,6 +24,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 /// Every template: name, text.
 const FILES: &[(&str, &str)] = &[
+    ("shared/product.wgsl", include_str!("shared/product.wgsl")),
     ("shared/step.wgsl", include_str!("shared/step.wgsl")),
     ("shared/weights.wgsl", include_str!("shared/weights.wgsl")),
     ("embed.wgsl", include_str!("embed.wgsl")),

@@ -2,7 +2,16 @@
 //
 // One load of 16 bytes holds a *pack* of PACK consecutive elements of a row: 4 (f32), 8 (f16, bf16), 16 (8-bit codes) or
 // 32 (4-bit codes). `load_pack` fetches it together with its scale and minimum, `unpack0 .. unpackN` give its elements
-// four at a time. The functions are unrolled by the template, so that no vector is indexed by a variable.
+// four at a time. The functions are unrolled by the template, so that no vector is indexed by a variable. Codes, scales and minima
+// are bindings 3 to 5 of every kernel that reads a matrix.
+
+@group(0) @binding(3) var<storage, read> weight_codes: array<vec4<u32>>;
+{%- if quantized %}
+@group(0) @binding(4) var<storage, read> weight_scales: array<u32>;
+{%- endif %}
+{%- if mins %}
+@group(0) @binding(5) var<storage, read> weight_mins: array<u32>;
+{%- endif %}
 
 const PACK: u32 = {{ pack }}u;
 const PACKS: u32 = {{ packs }}u; // per row
