@@ -197,6 +197,6 @@ fn json(message: &impl Serialize) -> String {
 }
 
 /// An error as JS throws it: an object, never a string.
-fn thrown(error: &ApiError) -> JsValue {
+pub(crate) fn thrown(error: &ApiError) -> JsValue {
     JSON::parse(&json(error)).unwrap_or_else(|unreadable| unreadable)
 }

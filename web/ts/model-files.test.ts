@@ -149,6 +149,14 @@ describe("a model's files", () => {
     expect(await model()).toEqual(BYTES);
   });
 
+  test("files found damaged are fetched again", async () => {
+    const first = files();
+    await all(await first.open("model.safetensors"));
+    await first.forget();
+    expect([...store.entries.keys()]).toEqual([]);
+    expect(await model()).toEqual(BYTES);
+  });
+
   test("without a cache everything comes from the network", async () => {
     const bare = new HttpModelFiles(ADDRESS, undefined, { fetch: site.fetch });
     expect(await all(await bare.open("model.safetensors"))).toEqual(BYTES);

@@ -37,6 +37,7 @@ export class HttpModelFiles implements ModelFiles {
   readonly #options: FilesOptions;
   /** Why a file could not be read, if one could not: in our own words, which the engine's error would only quote. */
   failure: unknown;
+  readonly #opened = new Set<string>();
 
   constructor(address: ModelAddress, cache: FileCache | undefined, options: FilesOptions = {}) {
     this.#address = address;
@@ -59,6 +60,11 @@ export class HttpModelFiles implements ModelFiles {
         stream.cancel();
       },
     };
+  }
+
+  /** What was read turned out to be damaged: the next load fetches it again. */
+  async forget(): Promise<void> {
+    for (const url of this.#opened) await this.#cache?.forget(url);
   }
 
   async #noting<T>(work: Promise<T>): Promise<T> {
@@ -100,6 +106,7 @@ export class HttpModelFiles implements ModelFiles {
   }
 
   async #openUrl(url: string, name: string): Promise<ByteStream> {
+    this.#opened.add(url);
     const manifest = await this.#kept(url);
     const count = (loaded: number, length: number | undefined, cached: boolean): void => {
       this.#options.onBytes?.(name, loaded, length, cached);

@@ -122,6 +122,7 @@ async function load(
       },
     );
   } catch (error) {
+    if (toErrorObject(error).code === "file_damaged") await files.forget();
     throw files.failure ?? naming(address, error);
   }
   return new LoadedEngine(instance, wasm);
