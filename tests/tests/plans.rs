@@ -94,6 +94,21 @@ fn a_closed_sequence_is_unknown_and_a_step_may_only_close() {
 }
 
 #[test]
+fn a_lost_device_is_an_error_at_every_later_step() {
+    let device = lavapipe();
+    let Device::Gpu(gpu) = &device else { unreachable!("lavapipe is a GPU to us") };
+    let gpu = gpu.clone();
+    let mut driver = Driver::new(open_fixture("llama", device, LoadOptions::default()).executor);
+    driver.issue(plan(vec![open(1)], vec![chunk(1)])).unwrap();
+    gpu.destroy();
+    for _ in 0..2 {
+        let error = driver.issue(plan(vec![open(2)], vec![chunk(2)])).unwrap_err();
+        assert!(error.is_loss() && error.to_string().contains("llvmpipe"), "{error}");
+    }
+    assert!(gpu.check().is_err());
+}
+
+#[test]
 fn seeded_sampling_and_log_probabilities_are_the_same_on_both_executors() {
     let sampling = SamplingParams {
         temperature: 0.9,

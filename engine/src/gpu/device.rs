@@ -31,7 +31,8 @@ pub(super) struct Faults(Arc<Mutex<Option<GpuError>>>);
 impl Faults {
     /// Keeps the first fault: later ones follow from it.
     fn report(&self, error: GpuError) {
-        tracing::warn!("{error}");
+        // A device that is dropped reports its end too, so this is no warning.
+        tracing::info!("{error}");
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
@@ -124,11 +125,8 @@ impl Gpu {
 
     fn watch(&self) {
         let (faults, adapter) = (self.faults.clone(), self.name());
-        self.device.set_device_lost_callback(move |reason, message| {
-            // `Destroyed` is what dropping the device ends with.
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                faults.report(GpuError::Lost { adapter: adapter.clone(), reason: message });
-            }
+        self.device.set_device_lost_callback(move |_, reason| {
+            faults.report(GpuError::Lost { adapter: adapter.clone(), reason });
         });
         let (faults, adapter) = (self.faults.clone(), self.name());
         self.device.on_uncaptured_error(Arc::new(move |error| {
@@ -148,6 +146,11 @@ impl Gpu {
     pub fn is_software(&self) -> bool {
         let named = |name: &str| self.info.name.to_lowercase().contains(name);
         self.info.device_type == wgpu::DeviceType::Cpu || named("swiftshader") || named("llvmpipe")
+    }
+
+    /// Gives the device back at once. Whoever still uses it is told that it is lost.
+    pub fn destroy(&self) {
+        self.device.destroy();
     }
 
     /// The first thing that went wrong, if anything did.

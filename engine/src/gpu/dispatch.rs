@@ -9,7 +9,7 @@ use crate::kernels::KernelVariant;
 use crate::kernels::attention::attention_scale;
 use crate::kernels::source::{KernelShape, WeightShape, literal};
 use crate::model::ModelConfig;
-use tilewright_plan::{Capacity, ExecutorError};
+use tilewright_plan::Capacity;
 
 /// One kernel on fixed buffers, for any number of rows.
 pub(super) struct Dispatch {
@@ -34,31 +34,33 @@ enum Kernel {
 const MAX_GROUPS: u32 = 65_534;
 
 impl Dispatch {
-    /// Sets pipeline and bind group and dispatches, compiling on first use.
-    pub(super) fn encode(
+    /// Compiles what `rows` rows need, unless that was done before; says which variant it is.
+    pub(super) fn prepare(
         &mut self,
         gpu: &Gpu,
         pipelines: &mut Pipelines,
-        pass: &mut wgpu::ComputePass<'_>,
         rows: u32,
-    ) -> Result<(), ExecutorError> {
+    ) -> &(KernelVariant, wgpu::ComputePipeline) {
         let variant = match self.kernel {
             Kernel::Fixed(variant) => variant,
             Kernel::Product => KernelVariant::default_for_rows(rows),
         };
         let known = self.pipelines.iter().position(|(known, _)| *known == variant);
-        let index = if let Some(index) = known {
-            index
-        } else {
-            let pipeline = pipelines.pipeline(gpu, &self.kinds, &variant, &self.shape)?;
+        let index = known.unwrap_or_else(|| {
+            let pipeline = pipelines.pipeline(gpu, &self.kinds, &variant, &self.shape);
             self.pipelines.push((variant, pipeline));
             self.pipelines.len() - 1
-        };
+        });
+        &self.pipelines[index]
+    }
+
+    /// Sets pipeline and bind group and dispatches, compiling on first use.
+    pub(super) fn encode(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
+        let (variant, pipeline) = self.prepare(gpu, pipelines, rows).clone();
         let [x, y, z] = workgroups(&variant, &self.shape, rows);
-        pass.set_pipeline(&self.pipelines[index].1);
+        pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(x, y, z);
-        Ok(())
     }
 }
 

@@ -48,8 +48,16 @@ impl GpuExecutor {
             memory: &memory,
             pipelines: &mut pipelines,
         };
-        let body = program.body.iter().flat_map(|op| binder.bind(op)).collect();
-        let head = program.head.iter().flat_map(|op| binder.bind(op)).collect();
+        let mut body: Vec<Dispatch> = program.body.iter().flat_map(|op| binder.bind(op)).collect();
+        let mut head: Vec<Dispatch> = program.head.iter().flat_map(|op| binder.bind(op)).collect();
+        // Decoding one sequence and reading a long prompt should not wait for a compiler.
+        for dispatch in &mut body {
+            dispatch.prepare(&gpu, &mut pipelines, 1);
+            dispatch.prepare(&gpu, &mut pipelines, capacity.max_rows);
+        }
+        for dispatch in &mut head {
+            dispatch.prepare(&gpu, &mut pipelines, 1);
+        }
         let logits_stride = Activation::Logits.stride(config) as usize;
         let staging_bytes = u64::from(memory.max_outputs) * logits_stride as u64 * 4;
         weights.flush().await?;
@@ -96,7 +104,7 @@ impl GpuExecutor {
                         RowSet::Step => step.rows.len() as u32,
                         RowSet::Outputs => segment,
                     };
-                    dispatch.encode(&self.gpu, &mut self.pipelines, &mut pass, rows)?;
+                    dispatch.encode(&self.gpu, &mut self.pipelines, &mut pass, rows);
                 }
             }
             let bytes = u64::from(segment) * self.logits_stride as u64 * 4;

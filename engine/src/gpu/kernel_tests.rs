@@ -114,7 +114,7 @@ fn run(variant: &KernelVariant, shape: &KernelShape, rows: u32, bindings: &[(u32
         bindings.iter().zip(&buffers).map(|((binding, access, _), buffer)| (*binding, *access, buffer)).collect();
     let mut pipelines = Pipelines::default();
     let kinds = list.iter().map(|&(binding, access, _)| (binding, access)).collect();
-    let pipeline = pipelines.pipeline(gpu, &kinds, variant, shape).unwrap();
+    let pipeline = pipelines.pipeline(gpu, &kinds, variant, shape);
     let entries: Vec<_> = list
         .iter()
         .map(|(binding, _, buffer)| wgpu::BindGroupEntry { binding: *binding, resource: buffer.as_entire_binding() })

@@ -7,7 +7,6 @@ use super::Gpu;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{KernelShape, render};
 use std::collections::HashMap;
-use tilewright_plan::ExecutorError;
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,11 +56,10 @@ impl Pipelines {
         kinds: &BindingKinds,
         variant: &KernelVariant,
         shape: &KernelShape,
-    ) -> Result<wgpu::ComputePipeline, ExecutorError> {
-        let source = render(variant, shape)
-            .map_err(|error| ExecutorError::InvalidPlan(format!("kernel {variant:?} can't be built: {error:#}")))?;
+    ) -> wgpu::ComputePipeline {
+        let source = render(variant, shape).expect("each kernel's template takes its own variant and shape");
         if let Some(pipeline) = self.pipelines.get(&source) {
-            return Ok(pipeline.clone());
+            return pipeline.clone();
         }
         let bind_group_layout = self.layout(gpu, kinds);
         let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
@@ -86,6 +84,6 @@ impl Pipelines {
             cache: None,
         });
         self.pipelines.insert(source, pipeline.clone());
-        Ok(pipeline)
+        pipeline
     }
 }
