@@ -5,27 +5,28 @@
 use std::env;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use url::Url;
 
 use super::download;
 
 /// The address of `file_name` in the index's listing of `project`.
 pub(crate) fn find_file(project: &str, file_name: &str) -> Result<String> {
-    let index = index_address();
-    let page = Url::parse(&format!("{}/{project}/", index.trim_end_matches('/')))
-        .with_context(|| format!("the package index {index:?} is no address"))?;
+    let page = format!("{}/{project}/", index_address().trim_end_matches('/'));
     let listing: Value = download::agent()
-        .get(page.as_str())
+        .get(&page)
         .header("Accept", "application/vnd.pypi.simple.v1+json")
         .call()
         .and_then(|mut answer| answer.body_mut().read_json())
-        .with_context(|| format!("{} gives no listing", page.host_str().unwrap_or("the package index")))?;
+        .context("the package index gives no listing")?;
     let files = listing["files"].as_array().map(Vec::as_slice).unwrap_or_default();
     let address = files.iter().find(|file| file["filename"] == file_name).and_then(|file| file["url"].as_str());
     let address = address.with_context(|| format!("the package index has no {file_name}"))?;
-    Ok(page.join(address).context("the package index lists a broken address")?.into())
+    if !address.starts_with("http") {
+        // Allowed, and used by a few mirrors; pip resolves it.
+        bail!("the package index lists {file_name} with a relative address");
+    }
+    Ok(address.to_owned())
 }
 
 /// pip's index: its environment variable, its configuration, else PyPI.

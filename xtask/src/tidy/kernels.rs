@@ -3,7 +3,7 @@
 //! Two kernels of one operation share a twin when the folder's `mod.rs` says so, in the table row that names both:
 //! ``| matrix product | `matvec.wgsl`, `matmul.wgsl` | [`matmul`] |``. The table must list every kernel.
 
-use regex::Regex;
+use regex_lite::Regex;
 
 use super::Source;
 

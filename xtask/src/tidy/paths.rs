@@ -1,6 +1,6 @@
 //! No file names a folder of the machine that it was written on.
 
-use regex::Regex;
+use regex_lite::Regex;
 
 use super::Source;
 
