@@ -1,6 +1,5 @@
 //! `cargo xtask screenshot`: the pictures of the README, taken of the real site by the tests' own tooling.
 
-use std::env;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -16,7 +15,6 @@ pub(crate) fn screenshot() -> Result<()> {
     say::heading("Screenshots");
     let status = Command::new("npm")
         .args(["run", "--silent", "screenshot", "--workspace", "tests/browser"])
-        .env("TILEWRIGHT_XTASK", env::current_exe()?)
         .current_dir(repository::root())
         .status()
         .context("npm could not be started")?;

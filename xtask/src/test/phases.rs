@@ -3,7 +3,7 @@
 use std::env;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::runner::{check, count};
 use super::{Outcome, Phase};
@@ -56,8 +56,6 @@ fn browser(filter: Option<&str>) -> Result<Outcome> {
     if let Some(filter) = filter {
         command.args(["--", "--test-name-pattern", filter]);
     }
-    // The tests start `xtask serve --port 0` themselves; with this they need not ask cargo where it is.
-    command.env("TILEWRIGHT_XTASK", env::current_exe().context("this program cannot find itself")?);
     count(command)
 }
 
