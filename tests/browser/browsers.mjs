@@ -1,0 +1,31 @@
+// Debian's Chromium and Firefox ESR, headless, with WebGPU computed in software (SwiftShader, lavapipe). Neither package
+// here brings a browser of its own.
+import { chromium } from "playwright-core";
+import puppeteer from "puppeteer-core";
+
+const CHROMIUM = process.env.TILEWRIGHT_CHROMIUM ?? "/usr/bin/chromium";
+const FIREFOX = process.env.TILEWRIGHT_FIREFOX ?? "/usr/bin/firefox-esr";
+
+const QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
+const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+/** A container without user namespaces has no sandbox; root may not use one. */
+const SANDBOX = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+
+/** Chromium through playwright-core. */
+export function launchChromium({ gpu = true } = {}) {
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    args: [...SANDBOX, ...QUIET, ...(gpu ? SOFTWARE_GPU : ["--disable-gpu", "--disable-features=WebGPU"])],
+  });
+}
+
+/** Firefox through puppeteer-core and WebDriver BiDi. WebGPU is off on Linux until these two are set. */
+export function launchFirefox() {
+  return puppeteer.launch({
+    browser: "firefox",
+    executablePath: FIREFOX,
+    headless: true,
+    extraPrefsFirefox: { "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true },
+    protocolTimeout: 300_000,
+  });
+}

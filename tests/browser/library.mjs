@@ -1,0 +1,97 @@
+// Uses of the library inside a page, for Playwright's pages and Puppeteer's alike: both have `goto` and `evaluate`. What is
+// sent into a page stands alone, so it keeps its state on `window`.
+
+/** Opens an empty page of the site and connects to a model there. Gives what the library says of it. */
+export async function connectIn(page, origin, model) {
+  if (!page.url().startsWith(origin)) await page.goto(`${origin}/empty.html`);
+  return page.evaluate(async (model) => {
+    const { connect } = await import("/lib/tilewright.js");
+    window.progress = [];
+    window.tw = await connect({ model, onProgress: (progress) => window.progress.push(progress) });
+    return window.tw.info;
+  }, model);
+}
+
+/** Tries to connect, and says what came of it: nothing, or the four fields of the error. */
+export function connectError(page, model, options = {}) {
+  return page.evaluate(
+    async ({ model, options }) => {
+      const { connect } = await import("/lib/tilewright.js");
+      try {
+        (await connect({ model, ...options })).close();
+        return undefined;
+      } catch (error) {
+        return { name: error.name, ...JSON.parse(JSON.stringify(error)) };
+      }
+    },
+    { model, options },
+  );
+}
+
+/** One request without streaming over the page's connection: the response, or `{ error }` with the four fields. */
+export function ask(page, endpoint, body) {
+  return page.evaluate(
+    async ({ endpoint, body }) => {
+      const { tw } = window;
+      const api = endpoint === "completions" ? tw.completions : tw.chat.completions;
+      try {
+        return await api.create(body);
+      } catch (error) {
+        return { error: { name: error.name, ...JSON.parse(JSON.stringify(error)) } };
+      }
+    },
+    { endpoint, body },
+  );
+}
+
+/** Begins a streamed completion that goes on while the test does other things; see `streamed`. */
+export function beginStream(page, name, body) {
+  return page.evaluate(
+    ({ name, body }) => {
+      const stream = { at: [], text: "", ended: undefined, controller: new AbortController() };
+      window.streams = { ...window.streams, [name]: stream };
+      const now = () => performance.timeOrigin + performance.now();
+      const run = async () => {
+        const chunks = await window.tw.completions.create(
+          { ...body, stream: true, stream_options: { include_usage: true } },
+          { signal: stream.controller.signal },
+        );
+        for await (const chunk of chunks) {
+          const choice = chunk.choices[0];
+          if (choice?.text) stream.at.push(now());
+          stream.text += choice?.text ?? "";
+          stream.reason = choice?.finish_reason ?? stream.reason;
+          stream.usage = chunk.usage ?? stream.usage;
+        }
+      };
+      run().then(
+        () => (stream.ended = "done"),
+        (error) => (stream.ended = error.name),
+      );
+    },
+    { name, body },
+  );
+}
+
+/** What a stream has brought so far: times of its chunks (ms), `ended` with `done` or the error's name, usage. */
+export function streamed(page, name) {
+  return page.evaluate((name) => {
+    const { at, text, ended, reason, usage } = window.streams[name];
+    return { at, text, ended, reason, usage };
+  }, name);
+}
+
+export function abortStream(page, name) {
+  return page.evaluate((name) => window.streams[name].controller.abort(), name);
+}
+
+/** Asks again and again until the answer passes, and gives it. */
+export async function until(what, look, passes, limitMs = 120_000) {
+  const end = Date.now() + limitMs;
+  for (;;) {
+    const seen = await look();
+    if (passes(seen)) return seen;
+    if (Date.now() > end) throw new Error(`${what} did not happen within ${limitMs / 1000} s; last: ${JSON.stringify(seen)}`);
+    await new Promise((later) => setTimeout(later, 50));
+  }
+}
