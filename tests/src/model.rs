@@ -18,7 +18,8 @@ pub fn lavapipe() -> Device {
 
 /// Lavapipe with bindings of at most `bytes`.
 pub fn lavapipe_with_bindings_of(bytes: u64) -> Device {
-    let options = GpuOptions { adapter: Some("llvmpipe".into()), max_binding_bytes: Some(bytes) };
+    let options =
+        GpuOptions { adapter: Some("llvmpipe".into()), max_binding_bytes: Some(bytes), ..GpuOptions::default() };
     Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
 }
 

@@ -43,8 +43,7 @@ pub async fn load(
 ) -> Result<Engine, JsValue> {
     let layout = gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file });
     let files: Rc<dyn ModelFiles> = Rc::new(files);
-    let options = LoadOptions { max_rows: adapter.software().then_some(SOFTWARE_ROWS), ..LoadOptions::default() };
-    let service = start(&id, layout, options, files, Callback(progress))
+    let service = start(&id, layout, adapter.software(), files, Callback(progress))
         .await
         .map_err(|error| thrown(&ApiError::from(&error)))?;
     let info = json(&info(&id, &adapter.name(), &service));
@@ -63,22 +62,18 @@ extern "C" {
     fn software(this: &Adapter) -> bool;
 }
 
-/// Most rows of a step on a program that pretends to be a GPU: more would take seconds. The engine knows such adapters by
-/// their names, which on the web it is not given.
-const SOFTWARE_ROWS: u32 = 64;
-
 async fn start(
     id: &str,
     layout: ModelLayout,
-    options: LoadOptions,
+    software: bool,
     files: Rc<dyn ModelFiles>,
     progress: Callback,
 ) -> Result<Service, LoadError> {
-    let gpu = gpu_source::first().await?;
+    let gpu = gpu_source::first(software).await?;
     let mut tell = |now| progress.json(&Loading::from(now));
     let service =
-        tilewright_host::load(&*files, layout.clone(), id, Device::Gpu(gpu), options.clone(), &mut tell).await?;
-    Ok(service.with_executor_source(move || gpu_source::another(Rc::clone(&files), layout.clone(), options.clone())))
+        tilewright_host::load(&*files, layout.clone(), id, Device::Gpu(gpu), LoadOptions::default(), &mut tell).await?;
+    Ok(service.with_executor_source(move || gpu_source::another(Rc::clone(&files), layout.clone(), software)))
 }
 
 impl Engine {

@@ -14,25 +14,25 @@ use tilewright_plan::Executor;
 /// begins anew.
 const PAUSES_MS: [u32; 4] = [0, 2_000, 10_000, 30_000];
 
-/// The device of a new engine. It is not waited for: whoever asks hears at once that there is none.
-pub(crate) async fn first() -> Result<Gpu, GpuError> {
-    Gpu::request(&GpuOptions::default()).await
+/// The device of a new engine; `software` is what the page knows of the adapter, as `wgpu` learns nothing of it in a browser. It is not waited for: whoever asks hears at once that there is none.
+pub(crate) async fn first(software: bool) -> Result<Gpu, GpuError> {
+    Gpu::request(&GpuOptions { software: Some(software), ..GpuOptions::default() }).await
 }
 
 /// The same model on a new device.
 pub(crate) async fn another(
     files: Rc<dyn ModelFiles>,
     layout: ModelLayout,
-    options: LoadOptions,
+    software: bool,
 ) -> Result<Box<dyn Executor>, LoadError> {
     let mut found = Err(GpuError::NoWebGpu);
     for pause in PAUSES_MS {
         TimeoutFuture::new(pause).await;
-        found = first().await;
+        found = first(software).await;
         if found.is_ok() {
             break;
         }
     }
-    let loaded = load_weights(&*files, layout, Device::Gpu(found?), options, &mut |_| ()).await?;
+    let loaded = load_weights(&*files, layout, Device::Gpu(found?), LoadOptions::default(), &mut |_| ()).await?;
     Ok(loaded.executor)
 }

@@ -15,6 +15,12 @@ use tilewright_plan::{
 };
 use wasm_bindgen::prelude::*;
 
+/// A step's rows, on any adapter: nobody waits for a first token here.
+const MAX_ROWS: u32 = 256;
+
+/// Kernels as on a real GPU, also where a program pretends to be one: the API's tests cover those for software.
+const SOFTWARE: bool = false;
+
 /// A model's weights on the GPU.
 #[wasm_bindgen]
 pub struct Logits {
@@ -74,8 +80,9 @@ impl Logits {
 }
 
 async fn load_executor(files: &JsModelFiles, layout: ModelLayout) -> Result<Box<dyn Executor>, LoadError> {
-    let gpu = gpu_source::first().await?;
-    let loaded = load_weights(files, layout, Device::Gpu(gpu), LoadOptions::default(), &mut |_| ()).await?;
+    let gpu = gpu_source::first(SOFTWARE).await?;
+    let options = LoadOptions { max_rows: Some(MAX_ROWS), ..LoadOptions::default() };
+    let loaded = load_weights(files, layout, Device::Gpu(gpu), options, &mut |_| ()).await?;
     Ok(loaded.executor)
 }
 

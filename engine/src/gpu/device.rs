@@ -9,6 +9,8 @@ use tilewright_plan::ExecutorError;
 pub struct GpuOptions {
     /// Only an adapter whose name contains this, in any case; natively only.
     pub adapter: Option<String>,
+    /// Whether it is a program that pretends to be a GPU, where the caller knows and `wgpu` does not: in a browser.
+    pub software: Option<bool>,
     /// Pretend that no binding may be larger than this, bytes. For tests of splitting.
     pub max_binding_bytes: Option<u64>,
 }
@@ -21,6 +23,7 @@ pub struct Gpu {
     /// Largest binding and buffer, bytes.
     pub(crate) max_binding_bytes: u64,
     info: Arc<wgpu::AdapterInfo>,
+    software: bool,
     faults: Faults,
 }
 
@@ -116,6 +119,7 @@ impl Gpu {
             device,
             queue,
             max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
+            software: options.software.unwrap_or_else(|| is_software(&info)),
             info: Arc::new(info),
             faults: Faults::default(),
         };
@@ -144,8 +148,7 @@ impl Gpu {
 
     /// Whether it is a program that pretends to be a GPU.
     pub fn is_software(&self) -> bool {
-        let named = |name: &str| self.info.name.to_lowercase().contains(name);
-        self.info.device_type == wgpu::DeviceType::Cpu || named("swiftshader") || named("llvmpipe")
+        self.software
     }
 
     /// Gives the device back at once. Whoever still uses it is told that it is lost.
@@ -182,6 +185,11 @@ impl Gpu {
         let reason = self.faults.first().map_or_else(|| format!("{} gave no reason", self.name()), |e| e.to_string());
         ExecutorError::Lost { reason }
     }
+}
+
+fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    let named = |name: &str| info.name.to_lowercase().contains(name);
+    info.device_type == wgpu::DeviceType::Cpu || named("swiftshader") || named("llvmpipe")
 }
 
 fn name(info: &wgpu::AdapterInfo) -> String {

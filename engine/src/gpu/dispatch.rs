@@ -43,7 +43,7 @@ impl Dispatch {
     ) -> &(KernelVariant, wgpu::ComputePipeline) {
         let variant = match self.kernel {
             Kernel::Fixed(variant) => variant,
-            Kernel::Product => KernelVariant::default_for_rows(rows),
+            Kernel::Product => KernelVariant::default_product(rows, gpu.is_software()),
         };
         let known = self.pipelines.iter().position(|(known, _)| *known == variant);
         let index = known.unwrap_or_else(|| {

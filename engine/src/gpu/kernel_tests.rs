@@ -232,7 +232,8 @@ fn matrix_products_agree_with_their_twin_in_every_format_on_odd_shapes() {
             let cols = if format.quantization().is_some() { 32 * (1 + random.below(9)) } else { 1 + random.below(150) };
             let layout = TensorLayout { rows: 1 + random.below(90), cols, format };
             let (bias, accumulate) = (random.below(2) == 0, random.below(2) == 0);
-            check_product(&mut random, KernelVariant::default_for_rows(rows), layout, rows, bias, accumulate);
+            let variant = KernelVariant::default_product(rows, random.below(2) == 0);
+            check_product(&mut random, variant, layout, rows, bias, accumulate);
         }
     }
 }

@@ -7,7 +7,9 @@
 const THREADS: u32 = {{ threads }}u;
 const OUTPUTS: u32 = {{ outputs }}u;
 const COLUMNS: u32 = {{ columns }}u;
+{%- if threads > 1 %}
 var<workgroup> partial: array<f32, {{ threads * outputs * columns }}>; // [COLUMNS, OUTPUTS, THREADS]
+{%- endif %}
 
 @compute @workgroup_size({{ threads * outputs }})
 fn main(
@@ -35,6 +37,7 @@ fn main(
 {%- endfor %}
         }
     }
+{%- if threads > 1 %}
 {%- for c in range(columns) %}
     partial[{{ c * threads * outputs }}u + lane] = sum{{ c }};
 {%- endfor %}
@@ -47,12 +50,13 @@ fn main(
         }
         workgroupBarrier();
     }
+{%- endif %}
     if member == 0u && output < PART_ROWS {
         let n = PART_START + output;
 {%- for c in range(columns) %}
         if first + {{ c }}u < count {
             let at = (first + {{ c }}u) * OUT_STRIDE + n;
-            out[at] = partial[{{ c * threads * outputs }}u + lane]
+            out[at] = {% if threads > 1 %}partial[{{ c * threads * outputs }}u + lane]{% else %}sum{{ c }}{% endif %}
                 {%- if bias %} + bias[n]{% endif %}{% if accumulate %} + out[at]{% endif %};
         }
 {%- endfor %}
