@@ -18,6 +18,13 @@ const unsupported: Known = {
   remedy: "none",
 };
 
+const noChat: Known = {
+  title: "This model can't chat",
+  advice:
+    "Choose a model that was trained for conversations, or leave ?model= out to use the one that comes with this site.",
+  remedy: "none",
+};
+
 const noWebGpu: Known = {
   title: "This browser has no WebGPU",
   advice:
@@ -78,6 +85,8 @@ const KNOWN: Readonly<Record<string, Known>> = {
     advice: "Start a new chat.",
     remedy: "new-chat",
   },
+  no_chat_template: noChat,
+  chat_template_error: noChat,
   invalid_value: {
     title: "The request was not accepted",
     advice: "Look at the settings (the sliders at the top), then try again.",

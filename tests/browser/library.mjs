@@ -91,7 +91,8 @@ export async function until(what, look, passes, limitMs = 120_000) {
   for (;;) {
     const seen = await look();
     if (passes(seen)) return seen;
-    if (Date.now() > end) throw new Error(`${what} did not happen within ${limitMs / 1000} s; last: ${JSON.stringify(seen)}`);
+    if (Date.now() > end)
+      throw new Error(`${what} did not happen within ${limitMs / 1000} s; last: ${JSON.stringify(seen)}`);
     await new Promise((later) => setTimeout(later, 50));
   }
 }

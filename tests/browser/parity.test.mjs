@@ -21,30 +21,34 @@ after(async () => {
 });
 
 for (const name of ["llama", "llama3-rope"]) {
-  test(`in Chromium every logit of ${name} is as near to the reference as it must be`, { timeout: 120_000 }, async (t) => {
-    const reference = await expected(name);
-    const { prompt_ids: prompt, ragged_ids: ragged, ragged_lengths: lengths } = reference;
-    const vocabulary = reference.prompt_logits.length / prompt.length;
-    await page.goto(`${site.origin}/empty.html`);
-    await page.evaluate(loadLogits, `/fixtures/${name}/`);
-    const logits = (ids, lengths, rows) => page.evaluate(computeLogits, { ids, lengths, rows });
-    const lastOf = (all) => {
-      const ends = lengths.map((_, i) => lengths.slice(0, i + 1).reduce((sum, length) => sum + length, 0));
-      return ends.flatMap((end) => all.slice((end - 1) * vocabulary, end * vocabulary));
-    };
+  test(
+    `in Chromium every logit of ${name} is as near to the reference as it must be`,
+    { timeout: 120_000 },
+    async (t) => {
+      const reference = await expected(name);
+      const { prompt_ids: prompt, ragged_ids: ragged, ragged_lengths: lengths } = reference;
+      const vocabulary = reference.prompt_logits.length / prompt.length;
+      await page.goto(`${site.origin}/empty.html`);
+      await page.evaluate(loadLogits, `/fixtures/${name}/`);
+      const logits = (ids, lengths, rows) => page.evaluate(computeLogits, { ids, lengths, rows });
+      const lastOf = (all) => {
+        const ends = lengths.map((_, i) => lengths.slice(0, i + 1).reduce((sum, length) => sum + length, 0));
+        return ends.flatMap((end) => all.slice((end - 1) * vocabulary, end * vocabulary));
+      };
 
-    const shares = {
-      "the prompt at once": worst(await logits(prompt, [prompt.length], prompt.length), reference.prompt_logits),
-      "the prompt in chunks of 7": worst(await logits(prompt, [prompt.length], 7), reference.prompt_logits),
-      "the prompt row by row": worst(await logits(prompt, [prompt.length], 1), reference.prompt_logits),
-      "ragged prompts in one batch": worst(lastOf(await logits(ragged, lengths, 1024)), reference.ragged_logits),
-      "ragged prompts in chunks of 5": worst(lastOf(await logits(ragged, lengths, 5)), reference.ragged_logits),
-    };
-    for (const [what, share] of Object.entries(shares)) {
-      t.diagnostic(`${name}, ${what}: ${(share * 100).toFixed(2)}% of the tolerance`);
-      assert.ok(share <= 1, `${what} is ${share} times the tolerance away from the reference`);
-    }
-  });
+      const shares = {
+        "the prompt at once": worst(await logits(prompt, [prompt.length], prompt.length), reference.prompt_logits),
+        "the prompt in chunks of 7": worst(await logits(prompt, [prompt.length], 7), reference.prompt_logits),
+        "the prompt row by row": worst(await logits(prompt, [prompt.length], 1), reference.prompt_logits),
+        "ragged prompts in one batch": worst(lastOf(await logits(ragged, lengths, 1024)), reference.ragged_logits),
+        "ragged prompts in chunks of 5": worst(lastOf(await logits(ragged, lengths, 5)), reference.ragged_logits),
+      };
+      for (const [what, share] of Object.entries(shares)) {
+        t.diagnostic(`${name}, ${what}: ${(share * 100).toFixed(2)}% of the tolerance`);
+        assert.ok(share <= 1, `${what} is ${share} times the tolerance away from the reference`);
+      }
+    },
+  );
 
   test(`in Chromium ${name} greedily says what the reference says`, { timeout: 120_000 }, async () => {
     const { prompt_ids: prompt, greedy_ids: greedy } = await expected(name);
@@ -60,7 +64,10 @@ for (const name of ["llama", "llama3-rope"]) {
     for (const [i, id] of greedy.entries()) {
       if (tokens[i] === words[id]) continue;
       const [best, second] = Object.values(top[i]).sort((a, b) => b - a);
-      assert.ok(best - second < 0.02, `token ${i} is ${tokens[i]} and not ${words[id]}, and no near tie (${best}, ${second})`);
+      assert.ok(
+        best - second < 0.02,
+        `token ${i} is ${tokens[i]} and not ${words[id]}, and no near tie (${best}, ${second})`,
+      );
       return; // a near tie: the two texts differ from here on
     }
     assert.equal(tokens.length, greedy.length);
@@ -95,5 +102,7 @@ async function computeLogits({ ids, lengths, rows }) {
 /** A token as the completions API writes it: its text, or its bytes where they are no text. */
 function written(bytes) {
   const text = Buffer.from(bytes).toString("utf8");
-  return text.includes("\uFFFD") ? `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}` : text;
+  return text.includes("\uFFFD")
+    ? `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`
+    : text;
 }

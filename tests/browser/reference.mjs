@@ -27,7 +27,8 @@ export function expected(name) {
 
 /** The largest share of the tolerance 1e-3 + 2e-3 |x| that any logit uses; above 1 is too far. */
 export function worst(logits, reference) {
-  if (logits.length !== reference.length) throw new Error(`${logits.length} logits, the reference has ${reference.length}`);
+  if (logits.length !== reference.length)
+    throw new Error(`${logits.length} logits, the reference has ${reference.length}`);
   let share = 0;
   reference.forEach((x, i) => {
     const used = Math.abs(logits[i] - x) / (1e-3 + 2e-3 * Math.abs(x));

@@ -53,7 +53,8 @@ const FAULTS = {
     name === "config.json"
       ? { edit: (text) => text.replaceAll('"llama"', '"mystery"').replaceAll("LlamaForCausalLM", "MysteryForCausalLM") }
       : undefined,
-  "broken-template": (name) => (name === "chat_template.jinja" ? { text: "{% for m in messages %}{{ m.content" } : undefined),
+  "broken-template": (name) =>
+    name === "chat_template.jinja" ? { text: "{% for m in messages %}{{ m.content" } : undefined,
   "with-template": (name) => (name === "chat_template.jinja" ? { text: TEMPLATE } : undefined),
 };
 
@@ -122,7 +123,11 @@ function send(request, response, extension, body, size = body.length) {
   const asked = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
   const start = asked ? Number(asked[1]) : 0;
   const end = asked?.[2] ? Math.min(Number(asked[2]), size - 1) : size - 1;
-  const headers = { ...HEADERS, "Content-Type": TYPES[extension] ?? "application/octet-stream", "Accept-Ranges": "bytes" };
+  const headers = {
+    ...HEADERS,
+    "Content-Type": TYPES[extension] ?? "application/octet-stream",
+    "Accept-Ranges": "bytes",
+  };
   if (asked && start >= size) {
     response.writeHead(416, { ...headers, "Content-Range": `bytes */${size}` }).end();
     return;

@@ -14,24 +14,32 @@ let site;
 before(async () => (site = await startSite()));
 after(() => site.close());
 
-test("in Chromium two pages stream from one engine, and go on when the other aborts and closes", { timeout: 180_000 }, async () => {
-  const browser = await launchChromium();
-  try {
-    const context = await browser.newContext(); // one profile: pages of two contexts share no worker
-    await twoPages(await context.newPage(), await context.newPage());
-  } finally {
-    await browser.close();
-  }
-});
+test(
+  "in Chromium two pages stream from one engine, and go on when the other aborts and closes",
+  { timeout: 180_000 },
+  async () => {
+    const browser = await launchChromium();
+    try {
+      const context = await browser.newContext(); // one profile: pages of two contexts share no worker
+      await twoPages(await context.newPage(), await context.newPage());
+    } finally {
+      await browser.close();
+    }
+  },
+);
 
-test("in Firefox two pages stream from one engine, and go on when the other aborts and closes", { timeout: 180_000 }, async () => {
-  const browser = await launchFirefox();
-  try {
-    await twoPages(await browser.newPage(), await browser.newPage());
-  } finally {
-    await browser.close();
-  }
-});
+test(
+  "in Firefox two pages stream from one engine, and go on when the other aborts and closes",
+  { timeout: 180_000 },
+  async () => {
+    const browser = await launchFirefox();
+    try {
+      await twoPages(await browser.newPage(), await browser.newPage());
+    } finally {
+      await browser.close();
+    }
+  },
+);
 
 async function twoPages(first, second) {
   const fetchedBefore = site.fetched(`${MODEL}model.safetensors`);
@@ -41,14 +49,22 @@ async function twoPages(first, second) {
 
   await Promise.all([beginStream(first, "aborted", LONG), beginStream(second, "goes on", LONG)]);
   const chunks = (page, name, count) =>
-    until(`${count} chunks of the stream that ${name}`, () => streamed(page, name), ({ at, ended }) => at.length >= count || ended);
+    until(
+      `${count} chunks of the stream that ${name}`,
+      () => streamed(page, name),
+      ({ at, ended }) => at.length >= count || ended,
+    );
   const [one, other] = await Promise.all([chunks(first, "aborted", 8), chunks(second, "goes on", 8)]);
   assert.equal(one.ended, undefined);
   assert.equal(other.ended, undefined);
   assert.ok(one.at[0] < other.at.at(-1) && other.at[0] < one.at.at(-1), "both streamed at the same time");
 
   await abortStream(first, "aborted");
-  const aborted = await until("the abort", () => streamed(first, "aborted"), ({ ended }) => ended);
+  const aborted = await until(
+    "the abort",
+    () => streamed(first, "aborted"),
+    ({ ended }) => ended,
+  );
   assert.equal(aborted.ended, "AbortError");
   assert.ok(aborted.at.length < LONG.max_tokens);
   const afterAbort = await streamed(second, "goes on");
@@ -60,7 +76,11 @@ async function twoPages(first, second) {
   const afterClose = await streamed(second, "goes on");
   assert.equal(afterClose.ended, undefined, "the other page still had an answer to come when this one closed");
 
-  const whole = await until("the end of the answer", () => streamed(second, "goes on"), ({ ended }) => ended);
+  const whole = await until(
+    "the end of the answer",
+    () => streamed(second, "goes on"),
+    ({ ended }) => ended,
+  );
   assert.equal(whole.ended, "done");
   assert.equal(whole.reason, "length");
   assert.equal(whole.usage.completion_tokens, LONG.max_tokens);

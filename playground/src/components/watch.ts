@@ -1,8 +1,12 @@
-// Re-renders a component when one of the page's stores says "change": at most once a frame, however fast tokens come.
+// Re-renders a component when one of the page's stores says "change": at once, and then every 33 ms at most, however fast
+// tokens come.
 import type { ReactiveController, ReactiveControllerHost } from "lit";
 
+const PAUSE_MS = 33;
+
 export class Watch implements ReactiveController {
-  private frame = 0;
+  private timer = 0;
+  private changedMeanwhile = false;
 
   constructor(
     private readonly host: ReactiveControllerHost,
@@ -17,15 +21,21 @@ export class Watch implements ReactiveController {
 
   hostDisconnected(): void {
     for (const store of this.stores) store.removeEventListener("change", this.changed);
-    clearTimeout(this.frame);
-    this.frame = 0;
+    clearTimeout(this.timer);
+    this.timer = 0;
   }
 
-  // A timer, as a hidden tab gets no animation frames and should still be up to date when it is shown.
   private readonly changed = (): void => {
-    this.frame ||= window.setTimeout(() => {
-      this.frame = 0;
-      this.host.requestUpdate();
-    }, 33);
+    if (this.timer !== 0) {
+      this.changedMeanwhile = true;
+      return;
+    }
+    this.changedMeanwhile = false;
+    this.host.requestUpdate();
+    // A timer, as a hidden tab gets no animation frames and should still be up to date when it is shown.
+    this.timer = window.setTimeout(() => {
+      this.timer = 0;
+      if (this.changedMeanwhile) this.changed();
+    }, PAUSE_MS);
   };
 }

@@ -1,0 +1,176 @@
+// The chat page as a user meets it, on a small fixture that babbles: what is tested is the page, not the model.
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { launchChromium } from "./browsers.mjs";
+import { startSite } from "./site.mjs";
+
+const MODEL = "/with-template/llama/";
+
+let site, browser, context, page, faults;
+
+before(async () => {
+  site = await startSite();
+  browser = await launchChromium();
+  // One profile for all: the engine outlives each test's page.
+  context = await browser.newContext();
+});
+after(async () => {
+  await browser?.close();
+  await site.close();
+});
+beforeEach(async () => {
+  ({ page, faults } = await openChat());
+  await page.evaluate(() => localStorage.clear());
+  await limitAnswers(40);
+});
+afterEach(() => page.close());
+
+/** How long answers may be from now on: what the settings drawer stores. */
+function limitAnswers(maxTokens) {
+  return page.evaluate(
+    (maxTokens) => localStorage.setItem("tilewright.settings", JSON.stringify({ maxTokens })),
+    maxTokens,
+  );
+}
+
+/** The chat page, ready to answer. */
+async function openChat() {
+  const page = await context.newPage();
+  const faults = [];
+  page.on("pageerror", (error) => faults.push(error.message));
+  page.on("request", (request) => {
+    const { protocol, origin } = new URL(request.url());
+    if (protocol.startsWith("http") && origin !== site.origin) faults.push(`${request.url()} is on another site`);
+  });
+  await page.goto(`${site.origin}/?model=${MODEL}`);
+  await page.getByText("swiftshader").waitFor();
+  return { page, faults };
+}
+
+async function say(text, key = "Enter") {
+  await page.getByLabel("Message").fill(text);
+  await page.getByLabel("Message").press(key);
+}
+
+const answer = () => page.locator("tw-turn .prose").last();
+const answered = () => page.getByRole("button", { name: "Regenerate" }).waitFor({ timeout: 60_000 });
+
+test("a typed question gets a streamed answer, and the status line says how fast it came", async () => {
+  await say("Hello there");
+  await page.getByRole("button", { name: "Stop the answer" }).waitFor();
+  await answer().waitFor();
+  await answered();
+  assert.notEqual((await answer().innerText()).trim(), "");
+
+  const status = await page.locator("tw-status dl").innerText();
+  assert.match(status, /llama/, "the model");
+  assert.match(status, /swiftshader.*WebGPU/i, "the device");
+  assert.match(status, /[\d.]+ tokens\/s/);
+  assert.match(status, /First token\s+[\d.]+ m?s/);
+  // The template puts <s> before the message; the vocabulary has one token for each byte.
+  assert.match(status, new RegExp(`${1 + "Hello there".length + 40} of 512 tokens`));
+  assert.deepEqual(faults, []);
+});
+
+test("an answer grows on the page while it streams", async () => {
+  await limitAnswers(200);
+  await say("Grow");
+  const length = async () => (await answer().innerText()).length;
+  await answer().waitFor();
+  const lengths = new Set();
+  while (lengths.size < 4) lengths.add(await length());
+  assert.equal(await page.getByRole("button", { name: "Stop the answer" }).count(), 1, "and it is not at its end yet");
+});
+
+test("the stop button and Escape end an answer, which stays and can be made again", async () => {
+  await limitAnswers(400);
+  for (const stop of [
+    () => page.getByRole("button", { name: "Stop the answer" }).click(),
+    () => page.keyboard.press("Escape"),
+  ]) {
+    await say("Go on and on");
+    await answer().waitFor();
+    await page.waitForFunction(
+      () => document.querySelector("tw-app").shadowRoot.querySelector("tw-turn:last-of-type").text.length > 5,
+    );
+    await stop();
+    await page.getByText("You stopped this answer").last().waitFor();
+    await page.getByRole("button", { name: "Send" }).waitFor();
+  }
+  await limitAnswers(10);
+  await page.getByRole("button", { name: "Regenerate" }).click();
+  await page.getByText("reached its token limit").waitFor();
+  assert.equal(await page.locator("tw-turn").count(), 4, "the answer was replaced, not added");
+});
+
+test("Shift+Enter starts a new line and Enter sends", async () => {
+  const field = page.getByLabel("Message");
+  await field.fill("first");
+  await field.press("Shift+Enter");
+  await field.pressSequentially("second");
+  assert.equal(await field.inputValue(), "first\nsecond");
+  await field.press("Enter");
+  await page.locator("tw-turn .said").waitFor();
+  assert.equal(await page.locator("tw-turn .said").innerText(), "first\nsecond");
+  assert.equal(await field.inputValue(), "");
+});
+
+test("a new chat is empty, and a reload of the tab keeps the conversation", async () => {
+  await say("Remember me");
+  await answered();
+  const said = await answer().innerText();
+  await page.reload();
+  await page.getByText("swiftshader").waitFor();
+  assert.equal(await answer().innerText(), said);
+  await page.getByRole("button", { name: "New chat" }).click();
+  await page.getByRole("heading", { name: "A language model, in your browser" }).waitFor();
+  assert.equal(await page.locator("tw-turn").count(), 0);
+});
+
+test("settings are remembered, and the next answer uses them", async () => {
+  await page.getByRole("button", { name: "Settings" }).click();
+  await page.getByRole("textbox", { name: "System prompt" }).fill("Be brief");
+  const limit = page.getByRole("spinbutton", { name: "Max tokens" });
+  await limit.fill("7");
+  await limit.press("Tab");
+  await page.getByRole("slider", { name: "Temperature" }).press("Home");
+  await page.getByRole("button", { name: "Done" }).click();
+  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  const stored = await page.evaluate(() => JSON.parse(localStorage.getItem("tilewright.settings")));
+  assert.deepEqual([stored.systemPrompt, stored.maxTokens, stored.temperature], ["Be brief", 7, 0]);
+
+  await say("Hi");
+  await page.getByText("reached its token limit").waitFor();
+  const used = "1 Be brief 1 Hi".replaceAll(/ 1 |1 /g, "<").length + 7; // <s> is one token
+  assert.match(await page.locator("tw-status dl").innerText(), new RegExp(`${used} of 512 tokens`));
+
+  // The same question at temperature 0 has the same answer.
+  const once = await answer().innerText();
+  await page.getByRole("button", { name: "Regenerate" }).click();
+  await page.getByText("reached its token limit").waitFor();
+  assert.equal(await answer().innerText(), once);
+});
+
+test("two tabs of the chat share one engine", async () => {
+  const before = site.fetched(`${MODEL}model.safetensors`);
+  const other = await openChat();
+  assert.equal(site.fetched(`${MODEL}model.safetensors`), before, "the second tab loaded nothing");
+  await say("From the first tab");
+  await other.page.getByLabel("Message").fill("From the second tab");
+  await other.page.getByLabel("Message").press("Enter");
+  await Promise.all([answered(), other.page.getByRole("button", { name: "Regenerate" }).waitFor({ timeout: 60_000 })]);
+  assert.equal(await page.getByText("From the second tab").count(), 0);
+  await other.page.close();
+});
+
+test("light and dark follow the system until the user chooses", async () => {
+  const becomes = (scheme) =>
+    page.waitForFunction((scheme) => getComputedStyle(document.documentElement).colorScheme === scheme, scheme);
+  await page.emulateMedia({ colorScheme: "dark" });
+  await becomes("dark");
+  await page.getByRole("button", { name: "Light colours" }).click();
+  await becomes("light");
+  await page.reload();
+  await page.getByRole("button", { name: "Dark colours" }).waitFor();
+  await becomes("light");
+});
