@@ -8,7 +8,7 @@ use crate::build::{self, build};
 use crate::setup::{Purpose, setup};
 use crate::{repository, say};
 
-/// Builds the site and has tests/browser/screenshot.mjs write docs/screenshot-*.png.
+/// Builds the site and has tests/browser/screenshot.mjs write docs/chat-light.png and docs/chat-dark.png.
 pub(crate) fn screenshot() -> Result<()> {
     setup(Purpose::Test)?;
     build(&build::Options::default())?;
