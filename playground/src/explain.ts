@@ -87,6 +87,11 @@ const KNOWN: Readonly<Record<string, Known>> = {
   },
   no_chat_template: noChat,
   chat_template_error: noChat,
+  messages_refused: {
+    title: "The model does not take this conversation",
+    advice: "Start a new chat; if there is a system prompt in the settings, try without it.",
+    remedy: "new-chat",
+  },
   invalid_value: {
     title: "The request was not accepted",
     advice: "Look at the settings (the sliders at the top), then try again.",

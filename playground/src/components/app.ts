@@ -271,7 +271,6 @@ export class App extends LitElement {
   }
 
   override firstUpdated(): void {
-    this.composer.focus();
     this.toEnd();
   }
 

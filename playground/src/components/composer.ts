@@ -110,6 +110,11 @@ export class Composer extends LitElement {
     </form>`;
   }
 
+  override firstUpdated(): void {
+    // Not on a phone, where it would raise the keyboard over the page.
+    if (!matchMedia("(pointer: coarse)").matches) this.field.focus();
+  }
+
   override focus(): void {
     this.field?.focus();
   }

@@ -18,7 +18,6 @@ export class Status extends LitElement {
         color: var(--ink-quiet);
         font-size: 0.8125rem;
         line-height: 1.35rem;
-        font-variant-numeric: tabular-nums;
       }
       dl {
         display: flex;
@@ -42,6 +41,11 @@ export class Status extends LitElement {
         white-space: nowrap;
         overflow: hidden;
         text-overflow: ellipsis;
+      }
+      .speed,
+      .first,
+      .context {
+        font-variant-numeric: tabular-nums; /* figures change in place */
       }
       @media (max-width: 40rem) {
         dl {
