@@ -34,3 +34,12 @@ pub(crate) fn cache() -> Result<PathBuf> {
         .or_else(|| set("HOME").map(|home| home.join(".cache/tilewright")))
         .context("there is no folder for downloads: set TILEWRIGHT_CACHE to one")
 }
+
+/// An empty folder for the test `name`, under what cargo builds.
+#[cfg(test)]
+pub(crate) fn test_folder(name: &str) -> PathBuf {
+    let folder = target().join("xtask/tests").join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

@@ -107,11 +107,11 @@ mod tests {
     use super::*;
 
     /// What a site with an `index.html`, a `secret` beside it and a `lib/a.wasm` answers.
-    fn answer(method: &str, path: &str, range: Option<&str>) -> (Response<()>, Vec<u8>) {
-        let folder = tempfile::tempdir().unwrap();
-        let site = folder.path().join("site");
+    fn answer(test: &str, method: &str, path: &str, range: Option<&str>) -> (Response<()>, Vec<u8>) {
+        let folder = repository::test_folder(test);
+        let site = folder.join("site");
         fs::create_dir_all(site.join("lib")).unwrap();
-        fs::write(folder.path().join("secret"), "secret").unwrap();
+        fs::write(folder.join("secret"), "secret").unwrap();
         fs::write(site.join("index.html"), "<p>page").unwrap();
         fs::write(site.join("lib/a.wasm"), "0123456789").unwrap();
         let mut request = Request::builder().method(method).uri(path);
@@ -129,7 +129,7 @@ mod tests {
     fn every_answer_isolates_the_page_and_errors_do_too() {
         for (method, path) in [("GET", "/"), ("GET", "/lib/a.wasm"), ("HEAD", "/"), ("GET", "/missing"), ("POST", "/")]
         {
-            let (answer, _) = answer(method, path, None);
+            let (answer, _) = answer("isolation", method, path, None);
             for (name, value) in HEADERS {
                 assert_eq!(answer.headers()[name], value, "{method} {path}");
             }
@@ -138,24 +138,24 @@ mod tests {
 
     #[test]
     fn a_module_has_the_type_that_browsers_compile_while_it_streams() {
-        let (answer, body) = answer("GET", "/lib/a.wasm", None);
+        let (answer, body) = answer("types", "GET", "/lib/a.wasm", None);
         assert_eq!(answer.headers()["content-type"], "application/wasm");
         assert_eq!(body, b"0123456789");
     }
 
     #[test]
     fn a_range_is_answered_with_these_bytes_and_one_past_the_end_with_416() {
-        let (some, body) = answer("GET", "/lib/a.wasm", Some("bytes=3-5"));
+        let (some, body) = answer("ranges", "GET", "/lib/a.wasm", Some("bytes=3-5"));
         assert_eq!((some.status(), body.as_slice()), (StatusCode::PARTIAL_CONTENT, b"345".as_slice()));
         assert_eq!(some.headers()["content-range"], "bytes 3-5/10");
-        let (none, _) = answer("GET", "/lib/a.wasm", Some("bytes=10-"));
+        let (none, _) = answer("ranges", "GET", "/lib/a.wasm", Some("bytes=10-"));
         assert_eq!(none.status(), StatusCode::RANGE_NOT_SATISFIABLE);
     }
 
     #[test]
     fn no_address_leads_out_of_the_site() {
         for path in ["/../secret", "/lib/../../secret", "/%2e%2e/secret", "/..%2fsecret", "//secret"] {
-            let (answer, body) = answer("GET", path, None);
+            let (answer, body) = answer("traversal", "GET", path, None);
             assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
             assert_ne!(body, b"secret", "{path}");
         }

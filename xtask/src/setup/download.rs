@@ -95,6 +95,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::repository;
 
     /// A server of one file that sends at most `most` bytes for each request and then hangs up; knows ranges or not.
     fn unreliable_server(file: &'static [u8], most: usize, ranges: bool) -> String {
@@ -126,16 +127,14 @@ mod tests {
 
     #[test]
     fn a_transfer_that_breaks_goes_on_where_it_stopped() {
-        let folder = tempfile::tempdir().unwrap();
-        let part = folder.path().join("part");
+        let part = repository::test_folder("download-breaks").join("part");
         resume(&unreliable_server(b"0123456789", 6, true), &part, 10).unwrap();
         assert_eq!(fs::read(part).unwrap(), b"0123456789");
     }
 
     #[test]
     fn what_an_earlier_run_left_is_not_fetched_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let part = folder.path().join("part");
+        let part = repository::test_folder("download-left").join("part");
         fs::write(&part, b"ABCD").unwrap();
         resume(&unreliable_server(b"0123456789", 10, true), &part, 10).unwrap();
         assert_eq!(fs::read(part).unwrap(), b"ABCD456789");
@@ -143,8 +142,7 @@ mod tests {
 
     #[test]
     fn a_server_without_ranges_is_read_from_the_start() {
-        let folder = tempfile::tempdir().unwrap();
-        let part = folder.path().join("part");
+        let part = repository::test_folder("download-no-ranges").join("part");
         fs::write(&part, b"ABCD").unwrap();
         resume(&unreliable_server(b"0123456789", 10, false), &part, 10).unwrap();
         assert_eq!(fs::read(part).unwrap(), b"0123456789");
@@ -152,8 +150,7 @@ mod tests {
 
     #[test]
     fn a_server_that_brings_nothing_is_an_error_and_keeps_what_there_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let part = folder.path().join("part");
+        let part = repository::test_folder("download-nothing").join("part");
         fs::write(&part, b"ABCD").unwrap();
         let address = unreliable_server(b"0123456789", 0, true);
         assert!(resume(&address, &part, 10).is_err());

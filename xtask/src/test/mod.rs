@@ -63,6 +63,14 @@ impl Outcome {
         say::step("Failed", &what);
         Self { failed: 1, failures: vec![what.to_string()], ..Self::default() }
     }
+
+    /// Takes in another part of the same phase.
+    fn add_all(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.failures.extend(other.failures);
+    }
 }
 
 struct Report {

@@ -37,9 +37,7 @@ pub(super) fn count(mut command: Command) -> Result<Outcome> {
     }
     let status = child.wait()?;
     if !status.success() && outcome.failed == 0 {
-        let failure = Outcome::failure(format!("`{name}` failed without counting a failed test ({status})"));
-        outcome.failed = failure.failed;
-        outcome.failures.extend(failure.failures);
+        outcome.add_all(Outcome::failure(format!("`{name}` failed without counting a failed test ({status})")));
     }
     if status.success() && outcome.passed == 0 && outcome.failed == 0 && outcome.skipped == 0 {
         crate::say::step("Note", format!("`{name}` ran no test"));
