@@ -24,6 +24,27 @@ pub fn capacity(blocks: u32, block_size: u32, depth: u32) -> Capacity {
     Capacity { blocks, block_size, max_rows: 64, max_chunks: 16, max_context: 10_000, vocabulary: 50, depth }
 }
 
+/// A scheduler over `blocks` blocks.
+pub fn rig(blocks: u32, block_size: u32, depth: u32) -> Rig {
+    Rig::new(Config::default(), capacity(blocks, block_size, depth))
+}
+
+/// A request for `max_tokens` after a prompt of its own.
+pub fn spec(prompt_len: u32, max_tokens: u32) -> RequestSpec {
+    RequestSpec::new(tokens((0..prompt_len).map(|position| (position * 7 + prompt_len) % 50)), max_tokens)
+}
+
+/// Its prompt is unlike the others'.
+pub fn spec_of(client: u32, prompt_len: u32, max_tokens: u32) -> RequestSpec {
+    RequestSpec::new(tokens((0..prompt_len).map(|position| (position * 3 + client * 11) % 50)), max_tokens)
+}
+
+/// Whether no block is in use.
+pub fn all_free(rig: &Rig) -> bool {
+    let (total, free) = rig.scheduler.free_blocks();
+    total == free
+}
+
 /// What a request says when nobody else is there.
 pub fn alone(spec: &RequestSpec, vocabulary: u32, limit: usize) -> (Vec<TokenId>, FinishReason) {
     let mut all = spec.prompt.clone();
