@@ -8,7 +8,7 @@ import { startSite } from "./site.mjs";
 
 const MODEL = "/fixtures/llama/";
 // The fixture babbles for as long as it is let.
-const LONG = { prompt: [1, 20, 30, 40, 50], max_tokens: 300, ignore_eos: true, temperature: 1, seed: 7 };
+const LONG = { prompt: [1, 20, 30, 40, 50], max_tokens: 400, ignore_eos: true, temperature: 1, seed: 7 };
 
 let site;
 before(async () => (site = await startSite()));
