@@ -30,7 +30,7 @@ pub(crate) struct Options {
 /// The parts of the whole test, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Phase {
-    /// cargo fmt --check
+    /// cargo fmt and prettier, changing nothing
     Format,
     /// sizes, names, links, lock files
     Tidy,

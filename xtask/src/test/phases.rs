@@ -14,7 +14,7 @@ impl Phase {
     /// Runs the phase; tests outside `filter` are left out where a runner can do that.
     pub(super) fn run(self, filter: Option<&str>) -> Result<Outcome> {
         match self {
-            Self::Format => check(cargo(&["fmt", "--all", "--check"])),
+            Self::Format => format(),
             Self::Tidy => tidy::tidy().map(|()| Outcome::default()),
             Self::Clippy => {
                 check(cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
@@ -26,6 +26,15 @@ impl Phase {
             Self::Browser => browser(filter),
         }
     }
+}
+
+/// What `cargo fmt` and `npm run format` would change.
+fn format() -> Result<Outcome> {
+    let rust = check(cargo(&["fmt", "--all", "--check"]));
+    let folders = ["web", "playground", "tests/browser", "eslint.config.js", "prettier.config.js"];
+    let mut prettier = npm(&["exec", "--", "prettier", "--log-level=warn", "--check"]);
+    prettier.args(folders);
+    rust.and(check(prettier))
 }
 
 /// The product, then the tasks. Cargo gives all packages of one command the same features of what they share, so one

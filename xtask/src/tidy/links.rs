@@ -2,6 +2,8 @@
 
 use pulldown_cmark::{Event, Parser, Tag};
 
+use regex_lite::Regex;
+
 use super::Source;
 use crate::repository;
 
@@ -21,11 +23,15 @@ pub(super) fn broken(sources: &[Source]) -> Vec<String> {
     broken.map(|(document, link)| format!("{}: the link to {link} leads nowhere", document.path)).collect()
 }
 
-/// The targets inside the repository, without their `#fragment`.
+/// The targets inside the repository, without their `#fragment`; pictures are often HTML, to have one for dark pages.
 fn relative_links(text: &str) -> Vec<String> {
-    let targets = Parser::new(text).filter_map(|event| match event {
-        Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => Some(dest_url.into_string()),
-        _ => None,
+    let Ok(attribute) = Regex::new(r#"(?:src|srcset|href)="([^"]+)""#) else { return Vec::new() };
+    let targets = Parser::new(text).flat_map(|event| match event {
+        Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => vec![dest_url.into_string()],
+        Event::Html(html) | Event::InlineHtml(html) => {
+            attribute.captures_iter(&html).filter_map(|found| Some(found.get(1)?.as_str().to_owned())).collect()
+        }
+        _ => Vec::new(),
     });
     let inside = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
     let files = inside.filter_map(|target| target.split('#').next().map(str::to_owned));
@@ -38,8 +44,9 @@ mod tests {
 
     #[test]
     fn only_links_into_the_repository_are_checked_and_code_is_not_a_link() {
-        let text = "[a](docs/a.md#top) [b](https://example.org) ![c](c.png) [d](#here) `[e](e.md)`";
-        assert_eq!(relative_links(text), ["docs/a.md", "c.png"]);
+        let text = "[a](docs/a.md#top) [b](https://example.org) ![c](c.png) [d](#here) `[e](e.md)`\n\n\
+            <picture><img alt=\"f\" src=\"f.png\"></picture>";
+        assert_eq!(relative_links(text), ["docs/a.md", "c.png", "f.png"]);
     }
 
     #[test]
