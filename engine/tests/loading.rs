@@ -258,6 +258,8 @@ fn rope_is_read_from_the_older_form_of_config_too() {
     config["rope_theta"] = scaling["rope_theta"].take();
     config.as_object_mut().unwrap().remove("rope_parameters");
     scaling.as_object_mut().unwrap().remove("rope_theta");
+    // Some carry the type under both of its names.
+    scaling["type"] = scaling["rope_type"].clone();
     config["rope_scaling"] = scaling;
     let older = hugging_face::config(&config.to_string()).unwrap();
     assert_eq!(older.rope, newer.rope);

@@ -6,12 +6,17 @@
 use super::{ConfigError, FAMILIES, ModelConfig, Rope, RopeScaling, known_architectures};
 use serde::Deserialize;
 
+/// Read first: another architecture's config may lack what ours has to have, and its name says more than a missing key.
 #[derive(Deserialize)]
-struct Config {
+struct Architecture {
     #[serde(default)]
     architectures: Vec<String>,
     #[serde(default)]
     model_type: String,
+}
+
+#[derive(Deserialize)]
+struct Config {
     vocab_size: u32,
     hidden_size: u32,
     intermediate_size: u32,
@@ -39,8 +44,10 @@ fn silu() -> String {
 
 #[derive(Deserialize)]
 struct RopeParameters {
-    #[serde(alias = "type")]
     rope_type: Option<String>,
+    /// What `rope_type` was called before; some configs carry both.
+    #[serde(rename = "type")]
+    older_type: Option<String>,
     rope_theta: Option<f64>,
     factor: Option<f64>,
     low_freq_factor: Option<f64>,
@@ -50,14 +57,6 @@ struct RopeParameters {
 
 /// Reads the sizes from the text of config.json.
 pub fn config(json: &str) -> Result<ModelConfig, ConfigError> {
-    // The architecture first: another one's config may lack what ours has to have, and its name says more than a missing key.
-    #[derive(Deserialize)]
-    struct Architecture {
-        #[serde(default)]
-        architectures: Vec<String>,
-        #[serde(default)]
-        model_type: String,
-    }
     let architecture: Architecture = serde_json::from_str(json)?;
     let name = architecture.architectures.into_iter().next().unwrap_or(architecture.model_type);
     let family = FAMILIES.iter().find(|family| family.hugging_face.contains(&name.as_str())).ok_or_else(|| {
@@ -65,7 +64,6 @@ pub fn config(json: &str) -> Result<ModelConfig, ConfigError> {
     })?;
 
     let config: Config = serde_json::from_str(json)?;
-    debug_assert!(!config.architectures.is_empty() || !config.model_type.is_empty());
     if config.quantization.is_some() {
         return Err(ConfigError::Unsupported { feature: "a checkpoint quantized by another tool".into() });
     }
@@ -101,7 +99,7 @@ fn scaling(rope: Option<&RopeParameters>) -> Result<RopeScaling, ConfigError> {
             .filter(|value| value.is_finite() && *value > 0.0)
             .ok_or_else(|| ConfigError::Inconsistent(format!("its RoPE scaling needs a positive number \"{key}\"")))
     };
-    Ok(match rope.rope_type.as_deref() {
+    Ok(match rope.rope_type.as_ref().or(rope.older_type.as_ref()).map(String::as_str) {
         None | Some("default") => RopeScaling::None,
         Some("linear") => RopeScaling::Linear { factor: need(rope.factor, "factor")? },
         Some("llama3") => RopeScaling::Llama3 {

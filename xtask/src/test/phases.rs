@@ -78,6 +78,10 @@ fn browser(filter: Option<&str>) -> Result<Outcome> {
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(repository::root());
+    // Mesa's Vulkan driver looks for a display there, and complains at every device where it isn't set.
+    if env::var_os("XDG_RUNTIME_DIR").is_none() {
+        command.env("XDG_RUNTIME_DIR", env::temp_dir());
+    }
     command
 }
 
