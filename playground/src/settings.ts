@@ -15,11 +15,12 @@ export interface Settings {
 
 export const DEFAULTS: Readonly<Settings> = {
   systemPrompt: "",
-  temperature: 0.7,
-  topP: 0.95,
+  // What the card of the embedded model recommends; small models wander at more.
+  temperature: 0.2,
+  topP: 0.9,
   topK: 40,
   minP: 0.05,
-  repetitionPenalty: 1.1,
+  repetitionPenalty: 1,
   maxTokens: 512,
   seed: null,
 };
