@@ -23,6 +23,7 @@
 //! - `commands`: what the scheduler wants done
 //! - `executors`: steps under way, a lost executor, and making another
 //! - `errors`: what ends a request, as the client reads it
+//! - [`logits`]: what the model computes, without scheduler and sampler
 //! - [`single`]: one request to its end, for a program that has only one
 
 #![forbid(unsafe_code)]
@@ -33,6 +34,7 @@ mod executors;
 pub mod files;
 pub mod io;
 pub mod load;
+pub mod logits;
 mod requests;
 pub mod service;
 pub mod single;
@@ -40,6 +42,7 @@ pub mod single;
 pub use files::{ByteStream, FileError, ModelFiles};
 pub use io::{Input, Output, RequestReport, Timings};
 pub use load::{LoadError, ModelLayout, Phase, Progress, load, load_weights};
+pub use logits::Logits;
 pub use service::Service;
 pub use single::Completed;
 pub use tilewright_api::Endpoint;
