@@ -34,31 +34,26 @@ enum Kernel {
 const MAX_GROUPS: u32 = 65_534;
 
 impl Dispatch {
-    /// Compiles what `rows` rows need, unless that was done before; says which variant it is.
-    pub(super) fn prepare(
-        &mut self,
-        gpu: &Gpu,
-        pipelines: &mut Pipelines,
-        rows: u32,
-    ) -> &(KernelVariant, wgpu::ComputePipeline) {
+    /// Compiles what `rows` rows need, unless that was done before; says which of `pipelines` it is.
+    pub(super) fn prepare(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, rows: u32) -> usize {
         let variant = match self.kernel {
             Kernel::Fixed(variant) => variant,
             Kernel::Product => KernelVariant::default_product(rows, gpu.is_software()),
         };
         let known = self.pipelines.iter().position(|(known, _)| *known == variant);
-        let index = known.unwrap_or_else(|| {
+        known.unwrap_or_else(|| {
             let pipeline = pipelines.pipeline(gpu, &self.kinds, &variant, &self.shape);
             self.pipelines.push((variant, pipeline));
             self.pipelines.len() - 1
-        });
-        &self.pipelines[index]
+        })
     }
 
     /// Sets pipeline and bind group and dispatches, compiling on first use.
     pub(super) fn encode(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
-        let (variant, pipeline) = self.prepare(gpu, pipelines, rows).clone();
-        let [x, y, z] = workgroups(&variant, &self.shape, rows);
-        pass.set_pipeline(&pipeline);
+        let index = self.prepare(gpu, pipelines, rows);
+        let (variant, pipeline) = &self.pipelines[index];
+        let [x, y, z] = workgroups(variant, &self.shape, rows);
+        pass.set_pipeline(pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(x, y, z);
     }

@@ -90,11 +90,7 @@ impl GpuExecutor {
         let mut base = 0;
         loop {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let segment = if base == 0 {
-                outputs.min(self.memory.max_outputs)
-            } else {
-                self.memory.write_header(&self.gpu, step, base)
-            };
+            let segment = self.memory.write_header(&self.gpu, step, base);
             {
                 let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                 let body = if base == 0 { self.body.as_mut_slice() } else { &mut [] };

@@ -81,7 +81,7 @@ impl StepMemory {
         &self.cache[layer as usize]
     }
 
-    /// Hands the step's data to the device, for the head's first segment.
+    /// Hands the step's data to the device, all but the header.
     pub(super) fn write(&self, gpu: &Gpu, step: &StepData) {
         let write = |buffer: &wgpu::Buffer, bytes: &[u8]| {
             if !bytes.is_empty() {
@@ -92,7 +92,6 @@ impl StepMemory {
         write(&self.block_tables, bytemuck::cast_slice(&step.block_tables));
         write(&self.rotations, bytemuck::cast_slice(&step.rotations));
         write(&self.output_rows, bytemuck::cast_slice(&step.output_rows));
-        self.write_header(gpu, step, 0);
     }
 
     /// Points the head at the segment that starts with output row `output_base`; returns its rows.
