@@ -102,7 +102,7 @@ fn describe(path: &ModelPath) -> Result<(ModelConfig, Vec<TensorInfo>, Naming, S
     match &path.layout {
         ModelLayout::Gguf { file } => {
             let header = header(path, file, FileStream::gguf)?;
-            let metadata = header.gguf.ok_or_else(|| load(LoadError::Order("a GGUF file without metadata")))?;
+            let metadata = header.gguf.ok_or_else(|| CliError::NoModel { path: path.files.folder.join(file) })?;
             let config = gguf::config(&metadata, &header.tensors).map_err(|error| load(error.into()))?;
             Ok((config, header.tensors, Naming::Gguf, "one GGUF file".to_owned()))
         }
