@@ -12,16 +12,16 @@ pub fn cpu() -> Device {
 
 /// Mesa's software Vulkan driver, which `cargo xtask setup` installs. A test that needs it fails without it.
 pub fn lavapipe() -> Device {
-    lavapipe_with(GpuOptions::default())
+    lavapipe_with(&GpuOptions::default())
 }
 
 /// Lavapipe with bindings of at most `bytes`.
 pub fn lavapipe_with_bindings_of(bytes: u64) -> Device {
-    lavapipe_with(GpuOptions { max_binding_bytes: Some(bytes), ..GpuOptions::default() })
+    lavapipe_with(&GpuOptions { max_binding_bytes: Some(bytes), ..GpuOptions::default() })
 }
 
-fn lavapipe_with(options: GpuOptions) -> Device {
-    let options = GpuOptions { adapter: Some("llvmpipe".into()), ..options };
+fn lavapipe_with(options: &GpuOptions) -> Device {
+    let options = GpuOptions { adapter: Some("llvmpipe".into()), ..options.clone() };
     Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
 }
 
