@@ -26,7 +26,7 @@ impl Service {
                         commands.extend(self.scheduler.handle(Event::Cancel { client, request }, now));
                     }
                 }
-                Command::Finish { client, request, reason } => self.finish((client, request), reason, outside),
+                Command::Finish { client, request, reason, .. } => self.finish((client, request), reason, outside),
                 Command::Reject { client, request, reason } => self.reject((client, request), &reason, outside),
                 Command::WantExecutor { epoch } => {
                     if let Lost::ForGood(error) = self.executors.want(epoch) {
@@ -35,8 +35,6 @@ impl Service {
                         }
                     }
                 }
-                // The first-come policy sets no timer. With one that does, the caller's inputs would carry its ticks.
-                Command::SetTimer { .. } | Command::ClearTimer => {}
             }
         }
     }

@@ -124,7 +124,7 @@ impl Service {
         match arrived {
             Arrived::Step { epoch, .. } if epoch != self.executors.epoch => {}
             Arrived::Step { epoch, step, issued, result } => {
-                let elapsed = outside.now().since(issued);
+                let elapsed = tilewright_scheduler::Micros(outside.now().since(issued).0 * 1000);
                 let event = match result {
                     Ok(StepOutput { sampled: tokens, .. }) => Event::StepDone { epoch, step, tokens, elapsed },
                     Err(error) => {

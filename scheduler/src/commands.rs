@@ -3,7 +3,7 @@
 //! Commands are carried out in the order given. For each request accepted there is a run of `Emit`s numbered from 0, then
 //! one `Finish`, then nothing.
 
-use crate::events::{ClientId, Millis, RequestId};
+use crate::events::{ClientId, RequestId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tilewright_plan::{Sampled, StepId, StepPlan, TokenId};
@@ -39,6 +39,8 @@ pub enum Command {
         request: RequestId,
         /// Why.
         reason: FinishReason,
+        /// How many tokens of its prompt were not computed for it, because blocks that hold them were there.
+        cached_tokens: u32,
     },
     /// A request that was never accepted.
     Reject {
@@ -54,13 +56,6 @@ pub enum Command {
         /// The new executor's epoch.
         epoch: u64,
     },
-    /// Send `Tick` at this time; replaces an earlier timer. The first-come policy never asks for it.
-    SetTimer {
-        /// When.
-        at: Millis,
-    },
-    /// Forget the timer. The first-come policy never asks for it.
-    ClearTimer,
 }
 
 /// Why an accepted request ended.
@@ -74,6 +69,8 @@ pub enum FinishReason {
     Length,
     /// The client cancelled it or left.
     Cancelled,
+    /// It waited for its first step, the queue was full, and a request that matters more took its place.
+    Displaced,
     /// The executor was lost twice within a minute while it ran.
     DeviceLost,
     /// The executor's memory was reduced below what the request needs.

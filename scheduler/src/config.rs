@@ -17,6 +17,8 @@ pub struct Config {
     pub max_prefill_rows: u32,
     /// Blocks that an admission leaves free for those already running, in percent of all (rounded up). Waived when nothing runs.
     pub watermark_percent: u32,
+    /// Tokens that a request may be ahead of its client's acknowledgements.
+    pub credit_window: u32,
     /// A request that runs during two losses of the executor this close together is given up: it may be the cause.
     pub loss_window: Millis,
 }
@@ -29,6 +31,7 @@ impl Default for Config {
             max_step_rows: u32::MAX,
             max_prefill_rows: u32::MAX,
             watermark_percent: 1,
+            credit_window: 256,
             loss_window: Millis(60_000),
         }
     }

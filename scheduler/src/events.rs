@@ -17,6 +17,11 @@ pub struct ClientId(pub u64);
 #[serde(transparent)]
 pub struct RequestId(pub u64);
 
+/// A duration in microseconds: a step on a fast GPU takes a few hundred.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Micros(pub u64);
+
 /// Milliseconds since any fixed moment; never goes backwards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -39,7 +44,7 @@ macro_rules! shows_its_number {
         }
     )*};
 }
-shows_its_number!(ClientId, RequestId, Millis);
+shows_its_number!(ClientId, RequestId, Micros, Millis);
 
 /// How urgent a request says it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +53,7 @@ pub enum Priority {
     /// Someone waits for it: ordered by what the client's user looks at.
     #[default]
     Interactive,
-    /// Nobody waits for it. The first-come policy makes no difference yet.
+    /// Nobody waits for it: it comes after everything interactive, whatever its client's user looks at.
     Batch,
 }
 
@@ -57,6 +62,9 @@ pub enum Priority {
 pub struct RequestSpec {
     /// Not empty.
     pub prompt: Vec<TokenId>,
+    /// What an engine that is gone had already answered, for a request that goes on here. These tokens count as generated
+    /// (`max_tokens`, `min_tokens`, penalties, positions of the random numbers) and are not emitted again.
+    pub generated: Vec<TokenId>,
     /// Most tokens to generate; the context or the pool may end it earlier. 0 ends at once.
     pub max_tokens: u32,
     /// A stop or end id among the first `min_tokens - 1` generated tokens does not end the request. (The token itself
@@ -70,9 +78,9 @@ pub struct RequestSpec {
     pub ignore_eos: bool,
     /// How tokens are drawn; passed to the executor whenever the sequence is opened.
     pub sampling: SamplingParams,
-    /// How urgent it is. The first-come policy doesn't look at it.
+    /// How urgent it is.
     pub priority: Priority,
-    /// Splits the prefix cache: only requests with equal salts share blocks. There is no prefix cache yet.
+    /// Splits the prefix cache: only requests with equal salts share blocks.
     pub cache_salt: Option<String>,
 }
 
@@ -81,6 +89,7 @@ impl RequestSpec {
     pub fn new(prompt: Vec<TokenId>, max_tokens: u32) -> Self {
         Self {
             prompt,
+            generated: Vec::new(),
             max_tokens,
             min_tokens: 0,
             stop_ids: Vec::new(),
@@ -123,7 +132,7 @@ pub enum Event {
         /// Which.
         request: RequestId,
     },
-    /// A client came. Accepted and not looked at: first come, first served knows requests and not clients.
+    /// A client came. Until it says otherwise it is visible and not focused.
     ClientHello {
         /// Who.
         client: ClientId,
@@ -133,8 +142,7 @@ pub enum Event {
         /// Who.
         client: ClientId,
     },
-    /// What the client's user sees. Accepted and not looked at by the first-come policy: a hidden or frozen tab's
-    /// requests go on.
+    /// What the client's user sees: it decides who goes first, and a frozen client's requests stand still.
     ClientState {
         /// Whose state.
         client: ClientId,
@@ -145,8 +153,9 @@ pub enum Event {
         /// The browser has stopped the tab's scripts.
         frozen: bool,
     },
-    /// A client has received a request's messages up to and including `seq`. Accepted and not looked at: there is no
-    /// credit window yet.
+    /// A client has received a request's messages up to and including `seq`. A request whose client leaves
+    /// [`credit_window`](crate::Config::credit_window) tokens unacknowledged stands still. A `seq` that was never emitted
+    /// changes nothing.
     Ack {
         /// Who received.
         client: ClientId,
@@ -163,8 +172,8 @@ pub enum Event {
         step: StepId,
         /// One token per chunk that sampled. Those of sequences closed meanwhile may be left out.
         tokens: Vec<Sampled>,
-        /// From issue to output. Not looked at by the first-come policy, which does not predict step times.
-        elapsed: Millis,
+        /// How long the executor worked on it: since its issue, or since the end of the step before it if that was later.
+        elapsed: Micros,
     },
     /// A step gave no output though the executor still works.
     StepFailed {
@@ -192,6 +201,4 @@ pub enum Event {
         /// The new number.
         blocks: u32,
     },
-    /// The timer of [`Command::SetTimer`](crate::Command::SetTimer) fired. The first-come policy sets none.
-    Tick,
 }

@@ -42,6 +42,6 @@ pub mod snapshot;
 pub use block_pool::BlockPool;
 pub use commands::{Command, FinishReason, QueueScope, RejectReason};
 pub use config::Config;
-pub use events::{ClientId, Event, Millis, Priority, RequestId, RequestSpec, StepFailure};
+pub use events::{ClientId, Event, Micros, Millis, Priority, RequestId, RequestSpec, StepFailure};
 pub use scheduler::Scheduler;
-pub use snapshot::{BlockState, SequenceSnapshot, Snapshot};
+pub use snapshot::{BlockState, ClientRows, ClientSnapshot, Parked, SequenceSnapshot, Snapshot, StepRecord};

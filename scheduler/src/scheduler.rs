@@ -103,7 +103,7 @@ impl Scheduler {
             Event::ExecutorLost { epoch } => self.executor_lost(epoch, now, &mut commands),
             Event::ExecutorReady { epoch, capacity } => self.executor_ready(epoch, capacity, &mut commands),
             Event::Capacity { blocks } => self.resize(blocks, &mut commands),
-            Event::ClientHello { .. } | Event::ClientState { .. } | Event::Ack { .. } | Event::Tick => {}
+            Event::ClientHello { .. } | Event::ClientState { .. } | Event::Ack { .. } => {}
         }
         self.pump(&mut commands);
         commands
@@ -167,7 +167,7 @@ impl Scheduler {
         self.waiting.remove(&arrival);
         if let Some(Sequence { client, request, .. }) = self.sequences.remove(&arrival) {
             self.names.remove(&(client, request));
-            commands.push(Command::Finish { client, request, reason });
+            commands.push(Command::Finish { client, request, reason, cached_tokens: 0 });
         }
     }
 

@@ -1,6 +1,6 @@
 //! The whole state as plain data: for a page that draws it, and for tests that check it.
 
-use crate::events::{ClientId, RequestId};
+use crate::events::{ClientId, Micros, RequestId};
 use crate::scheduler::Scheduler;
 use crate::sequence::{Arrival, Sequence};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub epoch: u64,
     /// Whether there is an executor.
     pub ready: bool,
+    /// KV slots (tokens) per block.
+    pub block_size: u32,
     /// By block id.
     pub blocks: Vec<BlockState>,
     /// Requests that hold blocks, in order of arrival.
@@ -21,14 +23,67 @@ pub struct Snapshot {
     pub waiting: Vec<SequenceSnapshot>,
     /// Steps issued whose output is not used yet.
     pub in_flight: Vec<StepId>,
+    /// Those who are there.
+    pub clients: Vec<ClientSnapshot>,
+    /// The latest steps that are done, oldest first.
+    pub steps: Vec<StepRecord>,
+}
+
+/// One client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientSnapshot {
+    /// Who.
+    pub client: ClientId,
+    /// At least partly on screen.
+    pub visible: bool,
+    /// Has the keyboard.
+    pub focused: bool,
+    /// The browser has stopped its scripts.
+    pub frozen: bool,
+    /// Its virtual token counter: rows computed for it, lifted to the others' when it comes back from a pause.
+    pub counter: u64,
+}
+
+/// One step that is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Which.
+    pub step: StepId,
+    /// Whose rows it had.
+    pub rows: Vec<ClientRows>,
+    /// How long it took.
+    pub elapsed: Micros,
+}
+
+/// One client's rows of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientRows {
+    /// Whose.
+    pub client: ClientId,
+    /// Rows of sequences that decode.
+    pub decode: u32,
+    /// Rows of prompts.
+    pub prefill: u32,
+}
+
+/// Why a request stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parked {
+    /// Its client is frozen.
+    Frozen,
+    /// Its client has too much unacknowledged.
+    Credit,
 }
 
 /// What a block is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlockState {
-    /// Can be had.
+    /// Can be had, and holds nothing of use.
     Free,
+    /// Can be had, and holds a prefix that a request may share until then.
+    Cached,
     /// Will be free when the step is done.
     Fenced(StepId),
     /// Held by so many block tables.
@@ -46,6 +101,14 @@ pub struct SequenceSnapshot {
     pub tokens: usize,
     /// The prompt's.
     pub prompt_tokens: usize,
+    /// Of the prompt's, those that were there already when it was first admitted.
+    pub cached_tokens: usize,
+    /// 0 focused, 1 visible, 2 hidden, 3 batch; waiting raises it.
+    pub class: u8,
+    /// Tokens emitted and not acknowledged.
+    pub unacknowledged: usize,
+    /// Why it stands still, if it does.
+    pub parked: Option<Parked>,
     /// Tokens that steps in flight will sample.
     pub pending: usize,
     /// Positions computed, or being computed by steps in flight.
@@ -68,10 +131,13 @@ impl Scheduler {
         Snapshot {
             epoch: self.epoch,
             ready: self.ready,
+            block_size: self.capacity.map_or(0, |capacity| capacity.block_size),
             blocks: (0..self.pool.total()).map(|id| block(BlockId(id))).collect(),
             running: self.running.iter().filter_map(sequence).collect(),
             waiting: self.waiting.iter().filter_map(sequence).collect(),
             in_flight: self.in_flight.iter().map(|step| step.step).collect(),
+            clients: Vec::new(),
+            steps: Vec::new(),
         }
     }
 
@@ -86,6 +152,10 @@ impl Scheduler {
             request: sequence.request,
             tokens: sequence.tokens.len(),
             prompt_tokens: sequence.spec.prompt.len(),
+            cached_tokens: 0,
+            class: 0,
+            unacknowledged: 0,
+            parked: None,
             pending: sequence.pending.len(),
             computed: sequence.computed,
             rows_left: sequence.rows_left(self.limit),

@@ -6,7 +6,7 @@ use crate::fake::{FakeModel, next_token};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tilewright_plan::{Capacity, Sampled, StepId, StepPlan, TokenId};
 use tilewright_scheduler::{
-    BlockState, ClientId, Command, Config, Event, FinishReason, Millis, RejectReason, RequestId, RequestSpec,
+    BlockState, ClientId, Command, Config, Event, FinishReason, Micros, Millis, RejectReason, RequestId, RequestSpec,
     Scheduler, Snapshot, StepFailure,
 };
 
@@ -168,7 +168,7 @@ impl Rig {
             Err(_) => _ = self.failing.insert(step),
         }
         self.send(match result {
-            Ok(tokens) => Event::StepDone { epoch, step, tokens, elapsed: Millis(5) },
+            Ok(tokens) => Event::StepDone { epoch, step, tokens, elapsed: Micros(5_000) },
             Err(failure) => Event::StepFailed { epoch, step, failure },
         })
     }
@@ -248,14 +248,13 @@ impl Rig {
                 stream.emits += 1;
                 stream.tokens.extend(tokens.iter().map(|sampled| sampled.token));
             }
-            Command::Finish { client, request, reason } => {
+            Command::Finish { client, request, reason, .. } => {
                 let stream = self.streams.entry((*client, *request)).or_default();
                 assert_eq!(stream.end, None, "ends twice");
                 stream.end = Some(*reason);
             }
             Command::Reject { client, request, reason } => self.rejected.push(((*client, *request), reason.clone())),
             Command::WantExecutor { epoch } => self.wanted_epoch = *epoch,
-            Command::SetTimer { .. } | Command::ClearTimer => panic!("the first-come policy needs no timer"),
         }
     }
 
