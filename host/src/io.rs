@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tilewright_api::{ApiError, Endpoint};
 use tilewright_plan::TokenId;
-use tilewright_scheduler::{ClientId, FinishReason, RequestId};
+use tilewright_scheduler::{ClientId, FinishReason, RequestId, Snapshot};
 
 /// What a service is told.
 #[derive(Clone, Debug)]
@@ -57,6 +57,14 @@ pub enum Input {
         /// The newest chunk received.
         seq: u64,
     },
+    /// Tell a client what goes on, all clients' requests included. Answered by [`Output::Snapshot`]; nothing is computed for it
+    /// unless it is asked for.
+    Inspect {
+        /// Who asks.
+        client: ClientId,
+        /// Names the question.
+        id: u64,
+    },
     /// End every request with an error and return.
     Shutdown,
 }
@@ -90,6 +98,15 @@ pub enum Output {
         request: Option<RequestId>,
         /// What was wrong and what to do.
         error: ApiError,
+    },
+    /// The answer to [`Input::Inspect`].
+    Snapshot {
+        /// To whom.
+        client: ClientId,
+        /// Which question.
+        id: u64,
+        /// What goes on.
+        snapshot: Box<Snapshot>,
     },
 }
 

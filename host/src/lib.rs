@@ -46,4 +46,4 @@ pub use logits::Logits;
 pub use service::Service;
 pub use single::Completed;
 pub use tilewright_api::Endpoint;
-pub use tilewright_scheduler::{ClientId, FinishReason, RequestId};
+pub use tilewright_scheduler::{ClientId, FinishReason, RequestId, Snapshot};

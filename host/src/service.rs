@@ -205,6 +205,9 @@ impl Service {
             Input::Submit { client, request, endpoint, body } => {
                 return self.submit(client, request, endpoint, &body, outside);
             }
+            Input::Inspect { client, id } => {
+                return (outside.emit)(Output::Snapshot { client, id, snapshot: Box::new(self.scheduler.snapshot()) });
+            }
             Input::Shutdown => return,
         };
         self.schedule(event, outside);

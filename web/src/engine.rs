@@ -141,6 +141,11 @@ impl Engine {
         self.tell(Input::Cancel { client: ClientId(client.into()), request: RequestId(request.into()) });
     }
 
+    /// What goes on, told to `output` as JSON of a `Snapshot` of the scheduler.
+    pub fn inspect(&self, client: u32, id: u32) {
+        self.tell(Input::Inspect { client: ClientId(client.into()), id: id.into() });
+    }
+
     /// Ends every request and frees the model; resolves when that is done.
     pub async fn shutdown(self) {
         self.tell(Input::Shutdown);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use tilewright_api::ApiError;
-use tilewright_host::{ClientId, Output, Phase, Progress, RequestId};
+use tilewright_host::{ClientId, Output, Phase, Progress, RequestId, Snapshot};
 
 /// `WasmOutput`.
 #[derive(Serialize)]
@@ -25,6 +25,12 @@ pub(crate) enum Message {
         request: Option<RequestId>,
         error: ApiError,
     },
+    /// An `EngineSnapshot` as far as the engine knows it.
+    Snapshot {
+        client: ClientId,
+        id: u64,
+        snapshot: Box<Snapshot>,
+    },
     /// The service ended though nobody shut it down.
     Ended {
         error: ApiError,
@@ -37,6 +43,7 @@ impl From<Output> for Message {
             Output::Chunk { client, request, seq, body } => Self::Chunk { client, request, seq, chunk: body },
             Output::Done { client, request } => Self::Done { client, request },
             Output::Error { client, request, error } => Self::Error { client, request, error },
+            Output::Snapshot { client, id, snapshot } => Self::Snapshot { client, id, snapshot },
         }
     }
 }

@@ -20,6 +20,7 @@ import type {
 } from "./openai.js";
 import { openWorker, preferredPlacement, type Placement } from "./placement.js";
 import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+import type { EngineSnapshot } from "./snapshot.js";
 
 /** This file's own URL, out of the bundler's sight: it would put the worker's script into the bundle. */
 const here = import.meta.url;
@@ -71,6 +72,12 @@ export interface Tilewright {
   readonly device: string;
   /** Family, context length, memory. */
   readonly info: ModelInfo;
+  /**
+   * What goes on in the engine: who is connected, what waits and runs, what each KV block holds, how long the latest steps
+   * took. Nothing is computed for it unless a page asks, so ask as often as you draw and not at all while nobody looks.
+   * Rejects with a `connection_error` if there is no engine to ask.
+   */
+  inspect(): Promise<EngineSnapshot>;
   /** Leaves: open requests fail, and the worker drops the model some time after its last user left. */
   close(): void;
 }
@@ -137,6 +144,7 @@ class Client {
       get info() {
         return info();
       },
+      inspect: async () => (await this.link()).inspect(),
       close: () => {
         this.close(connectionError("closed", "this client was closed; connect again"));
       },
@@ -193,6 +201,7 @@ class Client {
       link = new Link(opened.port, {
         client,
         lock,
+        page: { title: document.title, url: location.href },
         model: this.#model,
         stallMs: this.#options.stallMs,
         onProgress: this.#options.onProgress,

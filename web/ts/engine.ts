@@ -6,6 +6,10 @@
 import type { ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+import type { EngineSnapshot } from "./snapshot.js";
+
+/** What the engine itself knows of what goes on; it has not met the pages. */
+export type SchedulerSnapshot = Omit<EngineSnapshot, "you" | "pages">;
 
 /** A loaded model, answering. Clients are numbers, requests are the client's own numbers. */
 export interface Engine {
@@ -15,6 +19,8 @@ export interface Engine {
   gone(client: number): void;
   submit(client: number, request: number, endpoint: Endpoint, body: unknown): void;
   cancel(client: number, request: number): void;
+  /** Tells `snapshot` what goes on. `id` names the question. */
+  inspect(client: number, id: number): void;
   /** Frees the model. */
   close(): void;
 }
@@ -25,6 +31,7 @@ export interface EngineEvents {
   chunk(client: number, request: number, seq: number, chunk: unknown): void;
   done(client: number, request: number): void;
   error(client: number, request: number | undefined, error: ErrorObject): void;
+  snapshot(client: number, id: number, snapshot: SchedulerSnapshot): void;
   /** The engine is gone, with every request in it. */
   crashed(error: ErrorObject): void;
 }

@@ -37,6 +37,9 @@ class FakeEngine implements Engine {
   cancel(client: number, request: number): void {
     this.told.push(`cancel ${client}.${request}`);
   }
+  inspect(client: number, id: number): void {
+    this.told.push(`inspect ${client}.${id}`);
+  }
   close(): void {
     this.told.push("close");
   }
@@ -82,7 +85,8 @@ class Page {
       this.#wake?.();
     });
     this.#port.start();
-    this.say({ type: "hello", protocol: PROTOCOL, client: lock, lock });
+    const page = { title: `page ${lock}`, url: "https://a.example/" };
+    this.say({ type: "hello", protocol: PROTOCOL, client: lock, lock, ...page });
   }
 
   say(message: ToHost | { type: string }): void {
@@ -272,6 +276,35 @@ describe("a crash", () => {
     await a.hear("error");
     await a.settled();
     expect(a.heard).toEqual([]);
+  });
+});
+
+describe("what goes on", () => {
+  const nothing = { epoch: 0, ready: true, block_size: 16, blocks: [], running: [], waiting: [], in_flight: [] };
+
+  test("is told to the page that asks, with its own number and every page's name", async () => {
+    const [a, b] = [await readyPage(), await readyPage()];
+    b.say({ type: "inspect", id: 7 });
+    await b.settled();
+    expect(engines[0]?.told.at(-1)).toBe("inspect 2.7");
+    engines[0]?.events.snapshot(2, 7, { ...nothing, clients: [], steps: [] });
+    const { id, snapshot } = await b.hear("snapshot");
+    expect([id, snapshot.you, snapshot.block_size]).toEqual([7, 2, 16]);
+    const url = "https://a.example/";
+    expect(snapshot.pages).toEqual([
+      { client: 1, title: `page ${a.lock}`, url },
+      { client: 2, title: `page ${b.lock}`, url },
+    ]);
+    await a.settled();
+    expect(a.heard).toEqual([]);
+  });
+
+  test("is an error of its own where no model is open or loaded", async () => {
+    const page = new Page(host, "a");
+    page.say({ type: "inspect", id: 1 });
+    expect(await page.hear("error")).toMatchObject({ id: 1, error: { code: "no_model" } });
+    page.load().say({ type: "inspect", id: 2 });
+    expect(await page.hear("error")).toMatchObject({ id: 2, error: { code: "not_loaded" } });
   });
 });
 

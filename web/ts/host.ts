@@ -67,6 +67,7 @@ export class Host {
 /** One page's port. */
 class Session implements Member {
   readonly client: number;
+  page = { title: "", url: "" };
   readonly #host: Host;
   readonly #port: Port;
   readonly #locks: Locks | undefined;
@@ -106,6 +107,7 @@ class Session implements Member {
     }
     switch (message.type) {
       case "hello":
+        this.page = { title: message.title, url: message.url };
         this.send({ type: "welcome", protocol: PROTOCOL });
         if (message.lock !== null && this.#locks) {
           whenReleased(this.#locks, message.lock, this.#ended.signal, () => {
@@ -124,12 +126,15 @@ class Session implements Member {
         if (this.#using) {
           this.#using.model.submit(this.client, message.id, message.endpoint, message.body);
         } else {
-          const error = connectionError("no_model", "no model is open on this connection; say which to load first");
-          this.send({ type: "error", id: message.id, error: error.toJSON() });
+          this.#noModel(message.id);
         }
         return;
       case "cancel":
         this.#using?.model.cancel(this.client, message.id);
+        return;
+      case "inspect":
+        if (this.#using) this.#using.model.inspect(this, message.id);
+        else this.#noModel(message.id);
         return;
       case "ping":
         this.send({ type: "pong" });
@@ -137,6 +142,11 @@ class Session implements Member {
       case "bye":
         this.#end();
     }
+  }
+
+  #noModel(id: number): void {
+    const error = connectionError("no_model", "no model is open on this connection; say which to load first");
+    this.send({ type: "error", id, error: error.toJSON() });
   }
 
   #leave(): void {

@@ -4,6 +4,7 @@ import { send } from "./client.js";
 import { TilewrightError } from "./errors.js";
 import { Link, type LinkOptions } from "./link.js";
 import { PROTOCOL, type HostMessage, type ModelInfo, type ToHost } from "./protocol.js";
+import type { EngineSnapshot } from "./snapshot.js";
 
 const INFO: ModelInfo = {
   model: "tiny",
@@ -91,7 +92,7 @@ describe("opening", () => {
     const heard: number[] = [];
     const link = open({ onProgress: (progress) => heard.push(progress.loaded) });
     const load = await host.next("load");
-    expect(host.heard[0]).toEqual({ type: "hello", protocol: PROTOCOL, client: "c", lock: "l" });
+    expect(host.heard[0]).toEqual({ type: "hello", protocol: PROTOCOL, client: "c", lock: "l", title: "", url: "" });
     expect(load.model.url).toBe("https://a.example/tiny.gguf");
     for (const loaded of [1, 2]) {
       host.say({ type: "progress", progress: { phase: "downloading", loaded, total: 2, file: "f", cached: false } });
@@ -242,6 +243,27 @@ describe("a request", () => {
     const stream = await answer;
     await read(stream);
     await expect(read(stream)).rejects.toMatchObject({ code: "stream_already_read" });
+  });
+});
+
+describe("looking in", () => {
+  test("gives the snapshot; a refusal rejects, and so does the end of the link", async () => {
+    const link = await ready();
+    const snapshot = link.inspect();
+    const { id } = await host.next("inspect");
+    const seen = { you: 3 } as EngineSnapshot;
+    host.say({ type: "snapshot", id, snapshot: seen });
+    expect(await snapshot).toEqual(seen);
+
+    const refused = link.inspect();
+    const error = { type: "connection_error", code: "not_loaded", param: null, message: "x" };
+    host.say({ type: "error", id: (await host.next("inspect")).id, error });
+    await expect(refused).rejects.toMatchObject({ code: "not_loaded" });
+
+    const unanswered = link.inspect();
+    link.end(new Error("closed"));
+    await expect(unanswered).rejects.toThrow("closed");
+    await expect(link.inspect()).rejects.toThrow("closed");
   });
 });
 

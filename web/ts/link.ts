@@ -12,6 +12,7 @@ import { TilewrightError, connectionError, type ErrorObject } from "./errors.js"
 import type { ModelAddress } from "./model-address.js";
 import {
   PROTOCOL,
+  label,
   readFromHost,
   type Endpoint,
   type FromHost,
@@ -20,6 +21,7 @@ import {
   type Progress,
   type ToHost,
 } from "./protocol.js";
+import type { EngineSnapshot } from "./snapshot.js";
 
 /** Time limits, in milliseconds. */
 export interface LinkTimes {
@@ -36,6 +38,8 @@ const TIMES: LinkTimes = { hello: 20_000, ping: 15_000, missed: 4 };
 export interface LinkOptions {
   client: string;
   lock: string | null;
+  /** What this page calls itself to others that use the model. */
+  page?: { title: string; url: string };
   model: ModelAddress;
   /** See `ConnectOptions.stallMs`. */
   stallMs?: number | undefined;
@@ -49,12 +53,18 @@ export interface LinkOptions {
   times?: Partial<LinkTimes>;
 }
 
+interface Question {
+  resolve: (snapshot: EngineSnapshot) => void;
+  reject: (reason: unknown) => void;
+}
+
 /** An open port to the host, for one model. */
 export class Link {
   readonly #port: Port;
   readonly #options: LinkOptions;
   readonly #times: LinkTimes;
   readonly #requests = new Map<number, ResponseSink>();
+  readonly #questions = new Map<number, Question>();
   /** Resolves when the model is ready; rejects if it cannot be loaded, or the link ended first. */
   readonly ready: Promise<ModelInfo>;
   #isReady!: (info: ModelInfo) => void;
@@ -90,7 +100,8 @@ export class Link {
       this.end(connectionError("worker_gone", "the worker that runs the model ended; the next request starts it anew"));
     });
     port.start();
-    this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock });
+    const page = { title: label(options.page?.title), url: label(options.page?.url) };
+    this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock, ...page });
     this.#send({ type: "load", model: options.model, stallMs: options.stallMs ?? null });
     this.#helloTimer = setTimeout(() => {
       this.end(
@@ -128,6 +139,21 @@ export class Link {
     this.#watch();
   }
 
+  /** What goes on in the engine. */
+  inspect(): Promise<EngineSnapshot> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      if (this.#ended) {
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as for requests: whatever ended it.
+        reject(this.#ended.reason);
+        return;
+      }
+      this.#questions.set(id, { resolve, reject });
+      this.#send({ type: "inspect", id });
+      this.#watch();
+    });
+  }
+
   /** Ends the link: every request still open fails for this reason. */
   end(reason: unknown): void {
     if (this.#ended) return;
@@ -141,6 +167,8 @@ export class Link {
     this.#requests.clear();
     this.#isNotReady(reason);
     for (const sink of requests) sink.fail(reason);
+    for (const { reject } of this.#questions.values()) reject(reason);
+    this.#questions.clear();
     this.#options.onEnd?.(reason);
   }
 
@@ -201,6 +229,10 @@ export class Link {
       case "error":
         this.#failed(message.id, message.error);
         return;
+      case "snapshot":
+        this.#questions.get(message.id)?.resolve(message.snapshot);
+        this.#questions.delete(message.id);
+        return;
       case "pong":
         return;
     }
@@ -212,6 +244,8 @@ export class Link {
       const sink = this.#requests.get(id);
       this.#requests.delete(id);
       sink?.fail(error);
+      this.#questions.get(id)?.reject(error);
+      this.#questions.delete(id);
     } else if (this.#opening) {
       this.end(error);
     } else {
@@ -221,7 +255,7 @@ export class Link {
 
   /** Pings while something is owed, and only then: a page at rest has no timer. */
   #watch(): void {
-    const owed = !this.#ended && (this.#opening || this.#requests.size > 0);
+    const owed = !this.#ended && (this.#opening || this.#requests.size + this.#questions.size > 0);
     if (!owed) {
       clearInterval(this.#pingTimer);
       this.#pingTimer = undefined;

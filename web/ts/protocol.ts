@@ -11,6 +11,7 @@
 
 import type { ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
+import type { EngineSnapshot } from "./snapshot.js";
 
 /** Part of the worker's name, so pages of different versions never share a worker; checked in `hello` all the same. */
 export const PROTOCOL = 1;
@@ -49,10 +50,12 @@ export interface ModelInfo {
 }
 
 export type ToHost =
-  | { type: "hello"; protocol: number; client: string; lock: string | null }
+  | { type: "hello"; protocol: number; client: string; lock: string | null; title: string; url: string }
   | { type: "load"; model: ModelAddress; stallMs: number | null }
   | { type: "request"; id: number; endpoint: Endpoint; body: unknown }
   | { type: "cancel"; id: number }
+  /** Answered by `snapshot`, or by `error`, with this id, which is none of a request. */
+  | { type: "inspect"; id: number }
   | { type: "ping" }
   | { type: "bye" };
 
@@ -64,6 +67,7 @@ export type HostMessage =
   | { type: "done"; id: number }
   /** With `id`: that request's end. Without: the load failed, or the engine is gone; the next request starts it anew. */
   | { type: "error"; id?: number; error: ErrorObject }
+  | { type: "snapshot"; id: number; snapshot: EngineSnapshot }
   | { type: "pong" };
 
 export type FromHost = HostMessage & { instance: string };
@@ -87,7 +91,14 @@ export function readToHost(data: unknown): ToHost | undefined {
     case "hello": {
       const { protocol, client, lock } = data;
       if (typeof protocol !== "number" || typeof client !== "string") return undefined;
-      return { type: "hello", protocol, client, lock: typeof lock === "string" ? lock : null };
+      return {
+        type: "hello",
+        protocol,
+        client,
+        lock: typeof lock === "string" ? lock : null,
+        title: label(data["title"]),
+        url: label(data["url"]),
+      };
     }
     case "load": {
       const model = data["model"];
@@ -105,6 +116,8 @@ export function readToHost(data: unknown): ToHost | undefined {
     }
     case "cancel":
       return typeof data["id"] === "number" ? { type: "cancel", id: data["id"] } : undefined;
+    case "inspect":
+      return typeof data["id"] === "number" ? { type: "inspect", id: data["id"] } : undefined;
     default:
       return undefined;
   }
@@ -115,6 +128,13 @@ export function readFromHost(data: unknown): FromHost | undefined {
   if (!isRecord(data) || typeof data["instance"] !== "string" || typeof data["type"] !== "string") return undefined;
   return data as unknown as FromHost;
 }
+
+/** What a page calls itself, cut where no person reads on. */
+export function label(text: unknown): string {
+  return typeof text === "string" ? text.slice(0, LABEL_LENGTH) : "";
+}
+
+const LABEL_LENGTH = 200;
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null;

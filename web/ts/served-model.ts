@@ -6,7 +6,7 @@
  */
 
 import type { Engine, StartEngine } from "./engine.js";
-import { toErrorObject, type ErrorObject } from "./errors.js";
+import { connectionError, toErrorObject, type ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import type { Endpoint, HostMessage, Progress } from "./protocol.js";
 
@@ -14,6 +14,8 @@ import type { Endpoint, HostMessage, Progress } from "./protocol.js";
 export interface Member {
   /** Unique in the host, never used again. */
   readonly client: number;
+  /** What it calls itself. */
+  readonly page: { title: string; url: string };
   send(message: HostMessage): void;
 }
 
@@ -98,6 +100,16 @@ export class ServedModel {
     }
   }
 
+  /** What goes on, told to the tab that asks. */
+  inspect(member: Member, id: number): void {
+    if (this.#state.kind === "ready") {
+      this.#state.engine.inspect(member.client, id);
+      return;
+    }
+    const error = connectionError("not_loaded", "the model is not loaded, so there is nothing to look at yet");
+    member.send({ type: "error", id, error: error.toJSON() });
+  }
+
   /** Frees the model, or gives up loading it. */
   drop(): void {
     const state = this.#state;
@@ -137,6 +149,12 @@ export class ServedModel {
           if (!isCurrent() || !joined) return;
           if (id === undefined) joined.member.send({ type: "error", error });
           else if (joined.requests.delete(id)) joined.member.send({ type: "error", id, error });
+        },
+        snapshot: (client, id, snapshot) => {
+          const pages = [...this.#joined.values()].map(({ member }) => ({ client: member.client, ...member.page }));
+          this.#joined
+            .get(client)
+            ?.member.send({ type: "snapshot", id, snapshot: { ...snapshot, you: client, pages } });
         },
         crashed: (error) => {
           if (isCurrent()) this.#fail(error);

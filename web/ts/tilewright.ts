@@ -16,3 +16,4 @@ export type { ErrorObject } from "./errors.js";
 export { DEFAULT_MODEL } from "./model-address.js";
 export type { ModelInfo, Progress } from "./protocol.js";
 export type * from "./openai.js";
+export type * from "./snapshot.js";

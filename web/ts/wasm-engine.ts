@@ -8,7 +8,7 @@
  */
 
 import { ofThisBuild } from "./build-id.js";
-import type { Engine, EngineEvents, StartEngine, StartOptions } from "./engine.js";
+import type { Engine, EngineEvents, SchedulerSnapshot, StartEngine, StartOptions } from "./engine.js";
 import { TilewrightError, connectionError, serverError, toErrorObject, type ErrorObject } from "./errors.js";
 import { openFileCache } from "./file-cache.js";
 import { fileNameOf, type ModelAddress } from "./model-address.js";
@@ -40,6 +40,7 @@ interface WasmEngine {
   gone(client: number): void;
   submit(client: number, request: number, endpoint: Endpoint, body: string): void;
   cancel(client: number, request: number): void;
+  inspect(client: number, id: number): void;
   /** Resolves when the engine has answered everything and let go of the model. */
   shutdown(): Promise<void>;
 }
@@ -49,6 +50,7 @@ type WasmOutput =
   | { kind: "chunk"; client: number; request: number; seq: number; chunk: unknown }
   | { kind: "done"; client: number; request: number }
   | { kind: "error"; client: number; request?: number; error: ErrorObject }
+  | { kind: "snapshot"; client: number; id: number; snapshot: SchedulerSnapshot }
   | { kind: "ended"; error: ErrorObject };
 
 /** What the `progress` callback is given, as JSON. */
@@ -139,6 +141,9 @@ function tell(output: WasmOutput, events: EngineEvents): void {
     case "error":
       events.error(output.client, output.request, output.error);
       return;
+    case "snapshot":
+      events.snapshot(output.client, output.id, output.snapshot);
+      return;
     case "ended":
       events.crashed(output.error);
   }
@@ -183,6 +188,12 @@ class LoadedEngine implements Engine {
   cancel(client: number, request: number): void {
     this.#call(() => {
       this.#wasm.cancel(client, request);
+    });
+  }
+
+  inspect(client: number, id: number): void {
+    this.#call(() => {
+      this.#wasm.inspect(client, id);
     });
   }
 

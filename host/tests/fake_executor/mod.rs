@@ -163,6 +163,7 @@ pub fn serve(service: Service, first: Vec<Input>, later: Vec<(usize, Input)>) ->
         let (client, request) = match &output {
             Output::Chunk { client, request, .. } | Output::Done { client, request } => (client.0, request.0),
             Output::Error { client, request, .. } => (client.0, request.map_or(u64::MAX, |request| request.0)),
+            Output::Snapshot { client, .. } => (client.0, u64::MAX),
         };
         let heard = heard.entry((client, request)).or_default();
         assert!(!heard.done, "said after the end: {output:?}");
@@ -178,6 +179,7 @@ pub fn serve(service: Service, first: Vec<Input>, later: Vec<(usize, Input)>) ->
             }
             Output::Done { .. } => heard.done = true,
             Output::Error { error, .. } => heard.error = Some(error),
+            Output::Snapshot { .. } => {}
         }
     };
     pollster::block_on(service.serve(inputs, clock(), emit));
