@@ -1,8 +1,9 @@
-// Builds the chat page into dist/. The library is no part of the bundle: the page imports lib/tilewright.js at run time, as any
+// Builds the pages (the chat, and the tabs page) into dist/. The library is no part of the bundle: the page imports lib/tilewright.js at run time, as any
 // other page of the site can, and `cargo xtask build` puts lib/ and models/ beside the page. `vite dev` serves both from dist/.
 import { createReadStream, statSync } from "node:fs";
 import { join, normalize, resolve } from "node:path";
-import { defineConfig, type Plugin } from "vite";
+import type { Plugin } from "vite";
+import { defineConfig } from "vitest/config";
 
 const ISOLATION = {
   "Cross-Origin-Opener-Policy": "same-origin",
@@ -40,5 +41,11 @@ export default defineConfig({
   base: "./", // the site works under any path
   plugins: [builtLibrary()],
   server: { headers: ISOLATION },
-  build: { target: "es2023", emptyOutDir: true, chunkSizeWarningLimit: 900 },
+  build: {
+    target: "es2023",
+    emptyOutDir: true,
+    chunkSizeWarningLimit: 900,
+    rolldownOptions: { input: ["index.html", "tabs.html"] },
+  },
+  test: { include: ["src/**/*.test.ts"] },
 });

@@ -109,6 +109,11 @@ const KNOWN: Readonly<Record<string, Known>> = {
   worker_gone: restart,
   worker_restarted: restart,
   worker_silent: restart,
+  not_loaded: {
+    title: "The model is not loaded any more",
+    advice: "Ask something in any tab, or try again here: the model is loaded from this browser.",
+    remedy: "retry",
+  },
   library_file_missing: {
     title: "A part of this site is missing",
     advice: "The site was not built or copied completely: run `cargo xtask build`.",

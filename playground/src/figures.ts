@@ -1,8 +1,9 @@
 // Numbers as people read them.
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const figures = [0, 1, 2].map((digits) => new Intl.NumberFormat("en", { maximumFractionDigits: digits }));
+const whole = figures[0]!;
 
-export function count(value: number): string {
-  return whole.format(value);
+export function count(value: number, digits: 0 | 1 | 2 = 0): string {
+  return figures[digits]!.format(value);
 }
 
 /** Megabytes of 10^6 bytes, as download pages say it; `like` keeps two figures in one unit. */
@@ -23,4 +24,16 @@ export function duration(ms: number): string {
 
 export function rate(perSecond: number): string {
   return perSecond < 100 ? perSecond.toFixed(1) : whole.format(perSecond);
+}
+
+/** Microseconds as milliseconds, or seconds where there are many; three figures, for times that are compared. */
+export function stepTime(us: number): string {
+  const ms = us / 1000;
+  if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+  return `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+/** A number with its noun. */
+export function counted(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
 }

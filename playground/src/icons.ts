@@ -3,27 +3,55 @@ import { registerIconLibrary } from "@awesome.me/webawesome/dist/components/icon
 import arrowDown from "lucide-static/icons/arrow-down.svg?raw";
 import arrowUp from "lucide-static/icons/arrow-up.svg?raw";
 import check from "lucide-static/icons/check.svg?raw";
+import chat from "lucide-static/icons/message-square.svg?raw";
 import copy from "lucide-static/icons/copy.svg?raw";
+import external from "lucide-static/icons/external-link.svg?raw";
+import focused from "lucide-static/icons/keyboard.svg?raw";
+import frozen from "lucide-static/icons/snowflake.svg?raw";
+import hidden from "lucide-static/icons/eye-off.svg?raw";
 import moon from "lucide-static/icons/moon.svg?raw";
+import pause from "lucide-static/icons/pause.svg?raw";
+import pen from "lucide-static/icons/pen-line.svg?raw";
+import play from "lucide-static/icons/play.svg?raw";
 import plus from "lucide-static/icons/square-pen.svg?raw";
+import reading from "lucide-static/icons/book-open.svg?raw";
 import retry from "lucide-static/icons/refresh-cw.svg?raw";
 import settings from "lucide-static/icons/sliders-horizontal.svg?raw";
 import stop from "lucide-static/icons/square.svg?raw";
 import sun from "lucide-static/icons/sun.svg?raw";
+import tabs from "lucide-static/icons/layout-dashboard.svg?raw";
 import trouble from "lucide-static/icons/triangle-alert.svg?raw";
+import unknown from "lucide-static/icons/circle-question-mark.svg?raw";
+import unread from "lucide-static/icons/mail.svg?raw";
+import visible from "lucide-static/icons/eye.svg?raw";
+import waiting from "lucide-static/icons/hourglass.svg?raw";
 
 const icons: Record<string, string> = {
   "arrow-down": arrowDown,
   "arrow-up": arrowUp,
   check,
+  chat,
   copy,
+  external,
+  focused,
+  frozen,
+  hidden,
   moon,
   "new-chat": plus,
+  pause,
+  pen,
+  play,
+  reading,
   retry,
   settings,
   stop: stop.replace('fill="none"', 'fill="currentColor"'),
   sun,
+  tabs,
   trouble,
+  unknown,
+  unread,
+  visible,
+  waiting,
 };
 
 registerIconLibrary("default", {

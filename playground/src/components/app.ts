@@ -63,6 +63,9 @@ export class App extends LitElement {
         display: flex;
         gap: 0.15rem;
       }
+      a.quiet {
+        text-decoration: none;
+      }
       main {
         position: relative;
         min-height: 0;
@@ -185,6 +188,16 @@ export class App extends LitElement {
           >
             <wa-icon name="new-chat"></wa-icon><span>New chat</span>
           </button>
+          <a
+            class="quiet"
+            href=${`./tabs.html${location.search}`}
+            target="_blank"
+            rel="noopener"
+            aria-label="Tabs (opens in a new tab)"
+            title="What the engine is doing for all tabs"
+          >
+            <wa-icon name="tabs"></wa-icon><span>Tabs</span>
+          </a>
           <button
             class="quiet"
             type="button"

@@ -60,7 +60,7 @@ fn lint() -> Result<Outcome> {
 }
 
 fn library(filter: Option<&str>) -> Result<Outcome> {
-    let mut command = npm(&["test", "--silent", "--workspace", "web"]);
+    let mut command = npm(&["test", "--silent", "--workspace", "web", "--workspace", "playground"]);
     if let Some(filter) = filter {
         command.args(["--", "--testNamePattern", filter]);
     }
