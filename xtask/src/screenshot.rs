@@ -1,4 +1,4 @@
-//! `cargo xtask screenshot`: the pictures of the README, taken of the real site by the tests' own tooling.
+//! `cargo xtask screenshot`: the pictures of the documents, taken of the real site by the tests' own tooling.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use crate::build::{self, build};
 use crate::setup::{Purpose, setup};
 use crate::{repository, say};
 
-/// Builds the site and has tests/browser/screenshot.mjs write docs/chat-light.png and docs/chat-dark.png.
+/// Builds the site and has tests/browser write docs/chat-light.png, docs/tabs-light.png and their dark twins.
 pub(crate) fn screenshot() -> Result<()> {
     setup(Purpose::Test)?;
     build(&build::Options::default())?;

@@ -36,7 +36,7 @@ const lasting = (...ms: number[]): StepRecord[] => ms.map((ms, step) => ({ step,
 
 test("the axis ends at a round number that no step exceeds", () => {
   const tops = [0.3, 1, 1.1, 22, 51, 480, 500, 2400].map((ms) => scale(lasting(ms, ms / 2)).top);
-  expect(tops).toEqual([0.5, 1, 2, 50, 100, 500, 500, 5000]);
+  expect(tops).toEqual([0.3, 1, 2, 30, 60, 500, 500, 3000]);
   expect(scale([])).toEqual({ top: 10, beyond: 0 });
 });
 

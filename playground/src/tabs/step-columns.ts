@@ -71,9 +71,10 @@ export function scale(steps: readonly StepRecord[]): Scale {
   return { top: high, beyond: sorted.filter((ms) => ms > high).length };
 }
 
-/** The next of 1, 2, 5, 10, ... so that the axis rests while times vary. */
+/** The next round number, so that the axis rests while times vary. */
 function top(ms: number): number {
   if (!(ms > 0)) return 10;
   const power = 10 ** Math.floor(Math.log10(ms));
-  return ([1, 2, 5, 10].find((factor) => factor * power >= ms) ?? 10) * power;
+  const factor = [1, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= ms) ?? 10;
+  return Number((factor * power).toPrecision(1)); // 0.3, not 0.30000000000000004
 }

@@ -6,7 +6,7 @@ import { LitElement, css, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 import { count, counted } from "../../figures";
 import { type Grid, blockAt, grid, neighbour } from "../../tabs/block-grid";
-import { type BlockKind, type BlockView, describeBlock } from "../../tabs/blocks";
+import { type BlockKind, describeBlock } from "../../tabs/blocks";
 import type { ClientMarks } from "../../tabs/client-marks";
 import type { Look } from "../../tabs/inspection";
 import { base } from "../shared";
@@ -147,7 +147,8 @@ export class Blocks extends LitElement {
   }
 
   private kind(kind: BlockKind, name: string, blocks: number) {
-    const block: BlockView = { kind, owners: [], look: kind };
+    // The first of its kind, so that what is shared has the colours of those who share.
+    const block = this.look.blocks.find((block) => block.kind === kind) ?? { kind, owners: [], look: kind };
     return html`<li data-kind=${kind}>
       <tw-tabs-legend-cell .block=${block} .marks=${this.marks} theme=${this.theme}></tw-tabs-legend-cell>
       <b>${count(blocks)}</b> ${name}

@@ -33,14 +33,14 @@ export function paintCell(
   /** Is there room for the owner's number? */
   numbered = false,
 ): void {
-  const line = Math.max(1, Math.round(size / 14));
+  const line = Math.max(1, Math.round(size / 22));
   if (kind === "free" || kind === "cached" || kind === "fenced") {
     context.fillStyle = colours.frame;
     context.fillRect(x, y, size, size);
     context.fillStyle = colours.page;
     context.fillRect(x + line, y + line, size - 2 * line, size - 2 * line);
     if (kind === "cached") {
-      const inset = Math.max(1, Math.round(size * 0.25));
+      const inset = Math.max(1, Math.round(size * 0.29));
       context.fillStyle = colours.neutral;
       context.fillRect(x + inset, y + inset, size - 2 * inset, size - 2 * inset);
     } else if (kind === "fenced") {
@@ -71,7 +71,7 @@ export function paintCell(
     context.fillText(String(parts[0]), x + size / 2, y + size * 0.54, size);
   }
   if (kind === "shared") {
-    const hole = Math.max(1, Math.round(size * 0.34));
+    const hole = Math.max(1, Math.round(size * 0.26));
     const inset = Math.floor((size - hole) / 2);
     context.fillStyle = colours.page;
     context.fillRect(x + inset, y + inset, size - 2 * inset, size - 2 * inset);

@@ -133,6 +133,13 @@ export class TabsPage extends LitElement {
         color: var(--ink-soft);
         text-wrap: pretty;
       }
+      @media (min-width: 60rem) and (min-height: 62rem) {
+        /* A long queue scrolls beside the pictures. */
+        .side:first-child {
+          position: sticky;
+          top: 0.9rem;
+        }
+      }
       @media (max-width: 60rem) {
         .pair {
           grid-template-columns: minmax(0, 1fr);
