@@ -2,7 +2,8 @@
 //!
 //! Accepting is immediate and typed. A request that could never be served, or comes when the queue is full, hears so at
 //! once; a full queue makes room for a better class by turning the newest of the worst away. Admission shares whatever
-//! blocks hold the same beginning and takes the rest, if they leave a margin for those already running.
+//! blocks hold the same beginning and takes the rest, if they leave a margin for those already running. Blocks are all that
+//! it needs: where a step has fewer rows than there are requests, they take turns.
 
 use crate::clients::Class;
 use crate::commands::{Command, FinishReason, QueueScope, RejectReason};
@@ -99,7 +100,7 @@ impl Scheduler {
     fn seat(&mut self, arrival: Arrival, capacity: &Capacity) -> bool {
         let Some(sequence) = self.sequences.get(&arrival) else { return false };
         // Its opening names all its tokens, so those sampled before a preemption have to be back.
-        if !sequence.pending.is_empty() || !self.has_seat(self.class(sequence), capacity) {
+        if !sequence.pending.is_empty() {
             return false;
         }
         let class = self.class(sequence);
@@ -111,7 +112,9 @@ impl Scheduler {
             return false;
         }
         // Nothing that is shared can be evicted once it is held.
-        shared.iter().for_each(|block| self.pool.share(*block));
+        for block in &shared {
+            self.pool.share(*block);
+        }
         let Some(new) = self.pool.allocate(needed) else {
             self.pool.release(shared.into_iter(), None);
             return false;
@@ -125,13 +128,6 @@ impl Scheduler {
         self.waiting.remove(&arrival);
         self.running.insert(arrival);
         true
-    }
-
-    /// A step has rows for so many sequences. Those of worse classes do not count: they sit out.
-    fn has_seat(&self, class: Class, capacity: &Capacity) -> bool {
-        let seated = self.running.iter().filter_map(|arrival| self.sequences.get(arrival));
-        let rivals = seated.filter(|other| self.class(other) <= class && !self.stalls(other)).count();
-        rivals < capacity.max_chunks.max(1) as usize
     }
 
     /// Sees to it that `needed` blocks are available beside those that are shared and beyond the margin, preempting worse

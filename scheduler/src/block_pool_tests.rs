@@ -247,7 +247,9 @@ proptest! {
                     if needed + idle > pool.available() {
                         continue;
                     }
-                    shared.iter().for_each(|block| pool.share(*block));
+                    for block in &shared {
+                        pool.share(*block);
+                    }
                     let new = pool.allocate(needed).expect("there are enough");
                     prop_assert!(new.iter().all(|block| !shared.contains(block)), "a hit block is evicted");
                     prop_assert!(tables.iter().all(|(table, _)| new.iter().all(|block| !table.contains(block))), "owned twice");

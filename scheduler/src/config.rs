@@ -25,7 +25,8 @@ pub struct Config {
     pub longest_step: Millis,
     /// Share of a step, in percent of its predicted time, that other tabs get while the focused one has work.
     pub others_percent: u32,
-    /// A request that could run is left out of at most so many steps in a row, before others; at least 1.
+    /// A request that could run is left out of at most so many steps for the sake of a better class, or of its own client's
+    /// other requests; at least 1.
     pub max_skipped_steps: u32,
     /// Waiting this long for admission raises a request by one class, again and again, though never to the first.
     pub raise_after: Millis,

@@ -210,6 +210,7 @@ impl Scheduler {
         {
             draft.considered.insert(arrival);
             let allowed = self.allowed(draft, arrival, per_row);
+            self.adopt(arrival);
             let most = rows.min(allowed).min(self.config.max_prefill_rows as usize);
             let drafted = self.draft_chunk(draft, arrival, most);
             rows -= drafted;
@@ -219,17 +220,38 @@ impl Scheduler {
         }
     }
 
-    /// Whoever could have had rows and has none was left out.
+    /// Shares what others have computed of the same beginning since this request was admitted.
+    fn adopt(&mut self, arrival: Arrival) {
+        let size = self.block_size();
+        let Some(sequence) = self.sequences.get_mut(&arrival) else { return };
+        while let Some(index) = sequence.next_to_adopt(size) {
+            let (parent, name, tokens) = sequence.block_name(index, size);
+            let Some(block) = self.pool.find(parent, name, tokens) else { return };
+            self.pool.share(block);
+            let own = sequence.adopt(block, index, size);
+            self.pool.release(std::iter::once(own), sequence.newest_step);
+        }
+    }
+
+    /// Whoever could have had rows, and has none while a better class or its own client had, was left out. (Between clients
+    /// of one class the counters see to it that nobody is.)
     fn count_skipped(&mut self, draft: &Draft) {
         if draft.rows.is_empty() {
             return;
         }
         let served: BTreeSet<Arrival> = draft.rows.iter().map(|row| row.arrival).collect();
+        let clients: BTreeSet<ClientId> = draft.rows.iter().map(|row| row.client).collect();
+        let best = served.iter().filter_map(|arrival| self.sequences.get(arrival)).map(|one| self.class(one)).min();
         for arrival in self.running.clone() {
-            let runnable = self.sequences.get(&arrival).is_some_and(|sequence| self.is_runnable(sequence));
+            let Some(sequence) = self.sequences.get(&arrival) else { continue };
+            let stands_back = best < Some(self.class(sequence)) || clients.contains(&sequence.client);
+            let left_out = self.is_runnable(sequence) && stands_back;
+            let skipped = match sequence.skipped {
+                _ if served.contains(&arrival) => 0,
+                skipped => skipped + u32::from(left_out),
+            };
             if let Some(sequence) = self.sequences.get_mut(&arrival) {
-                let left_out = runnable && !served.contains(&arrival);
-                sequence.skipped = if left_out { sequence.skipped + 1 } else { 0 };
+                sequence.skipped = skipped;
             }
         }
     }
@@ -294,7 +316,8 @@ impl Scheduler {
         });
         sequence.computed += count;
         sequence.newest_step = Some(draft.step);
-        sequence.last_served = Some(draft.step);
+        self.chunks += 1;
+        sequence.last_served = self.chunks;
         if samples {
             sequence.pending.push_back(draft.step);
         }
@@ -303,16 +326,7 @@ impl Scheduler {
         if !decodes {
             draft.give(client, count);
         }
-        draft.rows.push(InFlightRow {
-            arrival,
-            sequence: id,
-            client,
-            rows: count,
-            end,
-            decodes,
-            samples,
-            opens,
-        });
+        draft.rows.push(InFlightRow { arrival, sequence: id, client, rows: count, end, decodes, samples, opens });
         draft.rows_left -= count;
         draft.chunks_left -= 1;
         count

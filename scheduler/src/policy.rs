@@ -10,7 +10,7 @@ use crate::sequence::{Arrival, Sequence};
 use crate::snapshot::Parked;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use tilewright_plan::{BlockId, StepId};
+use tilewright_plan::BlockId;
 
 /// Where a request stands among those that could have rows; the least goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,14 +20,14 @@ pub(crate) struct Turn {
     class: Class,
     counter: u64,
     /// Of one client's requests that decode, the one served longest ago.
-    last_served: Option<StepId>,
+    last_served: u64,
     arrival: Arrival,
 }
 
 impl Turn {
     /// Whether a prompt takes the place of a row that decodes: among equals it does not.
     pub(crate) fn goes_before(&self, other: &Self) -> bool {
-        (self.overdue, self.class) < (other.overdue, other.class)
+        (self.overdue, self.class, self.counter) < (other.overdue, other.class, other.counter)
     }
 }
 
@@ -72,7 +72,7 @@ impl Scheduler {
             overdue: Reverse(if self.is_overdue(sequence) { sequence.skipped } else { 0 }),
             class: self.class(sequence),
             counter: self.clients.counter(sequence.client) + given,
-            last_served: sequence.last_served.filter(|_| decodes),
+            last_served: if decodes { sequence.last_served } else { 0 },
             arrival,
         }
     }

@@ -45,6 +45,8 @@ pub struct Scheduler {
     pub(crate) records: VecDeque<StepRecord>,
     pub(crate) next_arrival: u64,
     pub(crate) admissions: u64,
+    /// Chunks planned so far.
+    pub(crate) chunks: u64,
     pub(crate) next_step: StepId,
     pub(crate) next_sequence: SequenceId,
 }
@@ -105,6 +107,7 @@ impl Scheduler {
             records: VecDeque::new(),
             next_arrival: 0,
             admissions: 0,
+            chunks: 0,
             next_step: StepId(0),
             next_sequence: SequenceId(0),
         }

@@ -43,13 +43,15 @@ pub(crate) struct Sequence {
     pub(crate) open: Option<SequenceId>,
     /// The newest step with a chunk of this sequence since its admission.
     pub(crate) newest_step: Option<StepId>,
-    /// The newest step with a chunk of it ever.
-    pub(crate) last_served: Option<StepId>,
-    /// Steps in a row that it could have had rows in and had none.
+    /// The number of the chunk that it got last, over all requests.
+    pub(crate) last_served: u64,
+    /// Steps since it last had rows that it could have had some in, and stood back for others.
     pub(crate) skipped: u32,
     /// Whether it has ever been admitted.
     pub(crate) started: bool,
-    /// Prompt tokens that were there when it first was.
+    /// Whether it has not been preempted since it first was.
+    first_seat: bool,
+    /// Prompt tokens that were not computed for it then.
     pub(crate) cached: usize,
     /// The number of its latest admission.
     pub(crate) admitted: u64,
@@ -79,9 +81,10 @@ impl Sequence {
             published: 0,
             open: None,
             newest_step: None,
-            last_served: None,
+            last_served: 0,
             skipped: 0,
             started: false,
+            first_seat: false,
             cached: 0,
             admitted: 0,
             waiting_since: now,
@@ -187,11 +190,30 @@ impl Sequence {
         self.published = shared;
         self.computed = shared * block_size;
         self.settled = self.computed;
-        if !self.started {
+        self.first_seat = !self.started;
+        if self.first_seat {
             self.cached = self.computed.min(self.spec.prompt.len());
         }
         self.started = true;
         self.skipped = 0;
+    }
+
+    /// The block of the prompt that it computes next, if nothing of it is computed and it isn't the last.
+    pub(crate) fn next_to_adopt(&self, block_size: usize) -> Option<usize> {
+        let index = self.computed / block_size;
+        let whole = self.computed.is_multiple_of(block_size) && self.published == index;
+        (whole && index < (self.tokens.len() - 1) / block_size).then_some(index)
+    }
+
+    /// Takes a block that holds what it would compute next; gives the one that it had for it.
+    pub(crate) fn adopt(&mut self, block: BlockId, index: usize, block_size: usize) -> BlockId {
+        self.computed += block_size;
+        self.settled = self.computed;
+        self.published += 1;
+        if self.first_seat {
+            self.cached = (self.cached + block_size).min(self.spec.prompt.len());
+        }
+        std::mem::replace(&mut self.table[index], block)
     }
 
     /// The next block of the table that is settled and has no name yet.
@@ -211,6 +233,7 @@ impl Sequence {
         self.settled = 0;
         self.published = 0;
         self.newest_step = None;
+        self.first_seat = false;
         self.skipped = 0;
         (std::mem::take(&mut self.table), self.open.take())
     }

@@ -110,7 +110,8 @@ pub struct SequenceSnapshot {
     pub unacknowledged: usize,
     /// Why it stands still, if it does.
     pub parked: Option<Parked>,
-    /// Steps in a row that it could have had rows in and had none.
+    /// Steps since it last had rows that it could have had some in, and stood back for a better class or for others of its
+    /// own client.
     pub skipped_steps: u32,
     /// Tokens that steps in flight will sample.
     pub pending: usize,

@@ -123,8 +123,9 @@ fn solve(moments: &[[f64; 3]; 3], products: &[f64; 3]) -> [f64; 3] {
         // The matrix is positive definite, so no pivot is zero and none need be chosen.
         for row in pivot + 1..3 {
             let factor = a[row][pivot] / a[pivot][pivot];
-            for column in pivot..3 {
-                a[row][column] -= factor * a[pivot][column];
+            let above = a[pivot];
+            for (entry, above) in a[row].iter_mut().zip(above).skip(pivot) {
+                *entry -= factor * above;
             }
             b[row] -= factor * b[pivot];
         }

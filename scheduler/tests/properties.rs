@@ -199,8 +199,7 @@ impl Played {
         rig.forgetful = machine.forgetful;
         let [step, row] = machine.times;
         rig.step_time = Box::new(move |plan| Micros(step + row * plan.rows() as u64));
-        let mut played =
-            Self { machine, rig, outcomes: Vec::new(), live: BTreeMap::new(), smallest_limit: usize::MAX };
+        let mut played = Self { machine, rig, outcomes: Vec::new(), live: BTreeMap::new(), smallest_limit: usize::MAX };
         played.smallest_limit = played.limit();
         played
     }

@@ -92,7 +92,8 @@ fn preemptions(before: &Snapshot, after: &Snapshot, event: &Event) {
         return;
     }
     let ran: BTreeSet<Name> = before.running.iter().map(name).collect();
-    let victims: Vec<&SequenceSnapshot> = after.waiting.iter().filter(|sequence| ran.contains(&name(sequence))).collect();
+    let victims: Vec<&SequenceSnapshot> =
+        after.waiting.iter().filter(|sequence| ran.contains(&name(sequence))).collect();
     let live = after.running.len() + after.waiting.len();
     assert!(victims.is_empty() || live > 1, "I18: {after:#?}");
     for victim in victims {
@@ -101,9 +102,8 @@ fn preemptions(before: &Snapshot, after: &Snapshot, event: &Event) {
             earlier.map_or(0, |earlier| earlier.block_table.len())
         };
         // It has the block, or waits until the step that names it is done.
-        let wants = |sequence: &&SequenceSnapshot| {
-            sequence.computed == sequence.block_table.len() * after.block_size as usize
-        };
+        let wants =
+            |sequence: &&SequenceSnapshot| sequence.computed == sequence.block_table.len() * after.block_size as usize;
         let gained = |sequence: &&SequenceSnapshot| sequence.block_table.len() > held(sequence) || wants(sequence);
         let for_whom = after.running.iter().filter(gained).any(|other| other.class <= victim.class)
             || after.waiting.iter().any(|other| other.class < victim.class);

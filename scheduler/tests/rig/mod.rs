@@ -8,8 +8,8 @@ use crate::fake::{FakeModel, next_token};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tilewright_plan::{Capacity, Sampled, StepId, StepPlan, TokenId};
 use tilewright_scheduler::{
-    ClientId, Command, Config, Event, FinishReason, Micros, Millis, RejectReason, RequestId, RequestSpec,
-    Scheduler, StepFailure,
+    ClientId, Command, Config, Event, FinishReason, Micros, Millis, RejectReason, RequestId, RequestSpec, Scheduler,
+    StepFailure,
 };
 
 pub type Name = (ClientId, RequestId);
