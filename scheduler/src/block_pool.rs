@@ -1,31 +1,65 @@
-//! Who holds which KV block.
+//! Who holds which KV block, and what idle blocks still know.
 //!
-//! A block is in one of three states, and only this file moves it:
+//! A block is in one of these states, and only this file moves it:
 //!
-//! - **free**: in the free list, first in, first out;
-//! - **referenced**: in at least one sequence's block table, counted;
-//! - **fenced**: in no table, but a step in flight still names it. Its new owner's first write could overtake that step's
-//!   last read wherever steps do not run strictly one after the other, so it returns to the free list only when the newest
-//!   step that names it is done.
+//! - **free**: in the free list;
+//! - **cached**: in the free list too, and full of keys and values that a prompt with the same beginning may share. It is
+//!   evicted when its turn to be taken comes;
+//! - **referenced**: in at least one sequence's block table, counted. It may be shared if it is full, and then nobody writes it;
+//! - **fenced**: in no table, but a step in flight still names it. A new owner's first write could overtake that step's
+//!   last read wherever steps do not run strictly one after the other, so it returns only when the newest step that names it
+//!   is done. To be shared, as it is only read, it needs not wait.
+//!
+//! The free list doubles as the order of eviction. A sequence's blocks come back tail first, as the beginnings of prompts are
+//! what others have in common; blocks that nobody could share go to the front.
 //!
 //! All or nothing: an allocation that can't be met changes nothing.
 
-use std::collections::{BTreeMap, VecDeque};
-use tilewright_plan::{BlockId, StepId};
+use crate::free_list::FreeList;
+use crate::prefix::PrefixHash;
+use std::collections::BTreeMap;
+use tilewright_plan::{BlockId, StepId, TokenId};
 
 /// The blocks `0 .. total` of one executor.
 #[derive(Clone, Debug, Default)]
 pub struct BlockPool {
     total: u32,
-    free: VecDeque<BlockId>,
-    references: BTreeMap<BlockId, u32>,
-    fenced: BTreeMap<BlockId, StepId>,
+    /// May be longer than `total` after a cut.
+    blocks: Vec<Block>,
+    free: FreeList,
+    /// Blocks behind each name, oldest first: two requests may have computed the same beginning at the same time.
+    published: BTreeMap<PrefixHash, Vec<BlockId>>,
+    /// By the step that they wait for, in the order in which they were released.
+    fenced: BTreeMap<StepId, Vec<BlockId>>,
+    /// The newest step that is done.
+    done: Option<StepId>,
+    /// Blocks in the free list that hold something.
+    cached: u32,
+    generation: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Block {
+    references: u32,
+    /// The newest step that ever named it.
+    newest_step: Option<StepId>,
+    content: Option<Content>,
+}
+
+/// What a full block holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Content {
+    name: PrefixHash,
+    parent: PrefixHash,
+    tokens: Box<[TokenId]>,
 }
 
 impl BlockPool {
     /// All blocks free, in order of id.
     pub fn new(total: u32) -> Self {
-        Self { total, free: (0..total).map(BlockId).collect(), ..Self::default() }
+        let mut pool = Self::default();
+        pool.resize(total);
+        pool
     }
 
     /// How many blocks there are.
@@ -33,142 +67,169 @@ impl BlockPool {
         self.total
     }
 
-    /// How many can be had at once.
-    pub fn free(&self) -> u32 {
-        self.free.len() as u32
+    /// How many can be had at once, those included that are evicted for it.
+    pub fn available(&self) -> u32 {
+        self.free.len()
     }
 
-    /// How many will be free when steps in flight are done.
+    /// How many of the available ones hold something to share.
+    pub fn cached(&self) -> u32 {
+        self.cached
+    }
+
+    /// How many will be available when steps in flight are done.
     pub fn fenced(&self) -> u32 {
-        self.fenced.range(..BlockId(self.total)).count() as u32
+        self.fenced.values().flatten().filter(|block| block.0 < self.total).count() as u32
     }
 
     /// How many tables hold the block.
     pub fn references(&self, block: BlockId) -> u32 {
-        self.references.get(&block).copied().unwrap_or(0)
+        self.blocks.get(block.0 as usize).map_or(0, |block| block.references)
+    }
+
+    /// Whether the block is full and has a name.
+    pub fn is_published(&self, block: BlockId) -> bool {
+        self.blocks.get(block.0 as usize).is_some_and(|block| block.content.is_some())
     }
 
     /// The step that a fenced block waits for.
     pub fn fence(&self, block: BlockId) -> Option<StepId> {
-        self.fenced.get(&block).copied()
+        let waits = self.references(block) == 0 && block.0 < self.total && !self.free.contains(block);
+        self.blocks.get(block.0 as usize)?.newest_step.filter(|_| waits)
     }
 
-    /// Takes `count` blocks, each with one reference; `None`, and nothing taken, if fewer are free.
+    /// Changes whenever an allocation or a search that failed before might succeed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes `count` blocks, each with one reference, evicting what they held; `None`, and nothing changed, if there
+    /// are fewer.
     pub fn allocate(&mut self, count: u32) -> Option<Vec<BlockId>> {
-        if count > self.free() {
+        if count > self.available() {
             return None;
         }
-        let blocks: Vec<BlockId> = self.free.drain(..count as usize).collect();
-        self.references.extend(blocks.iter().map(|&block| (block, 1)));
-        Some(blocks)
+        let mut taken = Vec::with_capacity(count as usize);
+        while taken.len() < count as usize
+            && let Some(block) = self.free.pop_front()
+        {
+            self.cached -= u32::from(self.unpublish(block));
+            self.blocks[block.0 as usize].references = 1;
+            taken.push(block);
+        }
+        Some(taken)
     }
 
-    /// Drops one reference of each block. Those that no table holds any more are free, or fenced until `newest_step` is
-    /// done if a step in flight names them.
-    pub fn release(&mut self, blocks: impl IntoIterator<Item = BlockId>, newest_step: Option<StepId>) {
-        for block in blocks {
-            let Some(references) = self.references.get_mut(&block) else { continue };
-            *references -= 1;
-            if *references > 0 {
+    /// The block that holds `tokens` after the beginning called `parent`, if there is one.
+    pub fn find(&self, parent: PrefixHash, name: PrefixHash, tokens: &[TokenId]) -> Option<BlockId> {
+        let is_it = |block: &&BlockId| {
+            let content = self.blocks[block.0 as usize].content.as_ref();
+            content.is_some_and(|content| content.parent == parent && &*content.tokens == tokens)
+        };
+        self.published.get(&name)?.iter().find(is_it).copied()
+    }
+
+    /// Whether sharing the block takes it out of the free list.
+    pub fn is_idle(&self, block: BlockId) -> bool {
+        self.free.contains(block)
+    }
+
+    /// Adds a reference to a published block.
+    pub fn share(&mut self, block: BlockId) {
+        if self.free.remove(block) {
+            self.cached -= 1;
+        } else if let Some(step) = self.fence(block)
+            && let Some(fenced) = self.fenced.get_mut(&step)
+        {
+            fenced.retain(|other| *other != block);
+        }
+        self.blocks[block.0 as usize].references += 1;
+    }
+
+    /// Gives a block in a table its name: it is full, and from now on only read.
+    pub fn publish(&mut self, block: BlockId, parent: PrefixHash, name: PrefixHash, tokens: &[TokenId]) {
+        let Some(entry) = self.blocks.get_mut(block.0 as usize) else { return };
+        if entry.references == 0 || entry.content.is_some() || block.0 >= self.total {
+            return;
+        }
+        entry.content = Some(Content { name, parent, tokens: tokens.into() });
+        self.published.entry(name).or_default().push(block);
+        self.generation += 1;
+    }
+
+    /// Drops one reference of each block of a table. Those that no table holds any more become available, or are fenced
+    /// until the newest step that named them is done.
+    pub fn release(&mut self, table: impl DoubleEndedIterator<Item = BlockId>, newest_step: Option<StepId>) {
+        for block in table.rev() {
+            let Some(entry) = self.blocks.get_mut(block.0 as usize).filter(|entry| entry.references > 0) else {
+                continue;
+            };
+            entry.references -= 1;
+            entry.newest_step = entry.newest_step.max(newest_step);
+            if entry.references > 0 {
                 continue;
             }
-            self.references.remove(&block);
-            match newest_step {
-                Some(step) => {
-                    self.fenced.insert(block, step);
-                }
-                None => self.put_back(block),
+            match entry.newest_step {
+                Some(step) if Some(step) > self.done => self.fenced.entry(step).or_default().push(block),
+                _ => self.put_back(block),
             }
         }
     }
 
-    /// Frees what waited for this step or an earlier one.
+    /// Makes available what waited for this step or an earlier one.
     pub fn step_done(&mut self, step: StepId) {
-        let passed: Vec<BlockId> =
-            self.fenced.iter().filter(|&(_, &fence)| fence <= step).map(|(&block, _)| block).collect();
-        for block in passed {
-            self.fenced.remove(&block);
-            self.put_back(block);
+        self.done = self.done.max(Some(step));
+        while let Some(entry) = self.fenced.first_entry().filter(|entry| *entry.key() <= step) {
+            for block in entry.remove() {
+                self.put_back(block);
+            }
         }
     }
 
-    /// Changes how many blocks there are. Blocks at or above `total` never come back; the caller releases those in tables.
+    /// Changes how many blocks there are. Those at or above `total` never come back; the caller releases the ones in tables.
     pub fn resize(&mut self, total: u32) {
-        if total > self.total {
-            let added = (self.total..total).map(BlockId);
-            self.free
-                .extend(added.filter(|block| !self.references.contains_key(block) && !self.fenced.contains_key(block)));
-        } else {
-            self.free.retain(|block| block.0 < total);
+        self.generation += 1;
+        for block in (total..self.total).map(BlockId) {
+            let (idle, held) = (self.free.remove(block), self.unpublish(block));
+            self.cached -= u32::from(idle && held);
         }
-        self.total = total;
+        let before = std::mem::replace(&mut self.total, total);
+        self.blocks.resize(self.blocks.len().max(total as usize), Block::default());
+        for block in (before..total).map(BlockId) {
+            let fenced = self.fenced.values().flatten().any(|other| *other == block);
+            if self.references(block) == 0 && !fenced {
+                self.free.push_back(block);
+            }
+        }
     }
 
     fn put_back(&mut self, block: BlockId) {
-        if block.0 < self.total {
-            self.free.push_back(block);
+        if block.0 >= self.total {
+            return;
         }
+        self.generation += 1;
+        if self.is_published(block) {
+            self.cached += 1;
+            self.free.push_back(block);
+        } else {
+            self.free.push_front(block);
+        }
+    }
+
+    /// A block that was taken, or is gone, holds nothing that anybody could share. Says whether it did.
+    fn unpublish(&mut self, block: BlockId) -> bool {
+        let content = self.blocks.get_mut(block.0 as usize).and_then(|entry| entry.content.take());
+        let Some(Content { name, .. }) = content else { return false };
+        if let Some(blocks) = self.published.get_mut(&name) {
+            blocks.retain(|other| *other != block);
+            if blocks.is_empty() {
+                self.published.remove(&name);
+            }
+        }
+        true
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ids(numbers: &[u32]) -> Vec<BlockId> {
-        numbers.iter().copied().map(BlockId).collect()
-    }
-
-    #[test]
-    fn blocks_are_handed_out_in_the_order_in_which_they_became_free() {
-        let mut pool = BlockPool::new(4);
-        assert_eq!(pool.allocate(3), Some(ids(&[0, 1, 2])));
-        pool.release(ids(&[1]), None);
-        pool.release(ids(&[0]), None);
-        assert_eq!(pool.allocate(3), Some(ids(&[3, 1, 0])));
-    }
-
-    #[test]
-    fn an_allocation_that_cannot_be_met_takes_nothing() {
-        let mut pool = BlockPool::new(3);
-        assert_eq!(pool.allocate(2), Some(ids(&[0, 1])));
-        assert_eq!(pool.allocate(2), None);
-        assert_eq!((pool.free(), pool.fenced()), (1, 0));
-        assert_eq!(pool.allocate(1), Some(ids(&[2])));
-        assert_eq!(pool.allocate(1), None);
-        assert_eq!(pool.allocate(0), Some(Vec::new()));
-    }
-
-    #[test]
-    fn a_fenced_block_is_free_when_its_step_is_done_and_not_before() {
-        let mut pool = BlockPool::new(2);
-        let blocks = pool.allocate(2).unwrap();
-        pool.release(blocks, Some(StepId(7)));
-        pool.step_done(StepId(6));
-        assert_eq!((pool.free(), pool.fenced(), pool.fence(BlockId(0))), (0, 2, Some(StepId(7))));
-        pool.step_done(StepId(7));
-        assert_eq!((pool.free(), pool.fenced(), pool.fence(BlockId(0))), (2, 0, None));
-    }
-
-    #[test]
-    fn releasing_what_nobody_holds_changes_nothing() {
-        let mut pool = BlockPool::new(2);
-        pool.release(ids(&[0, 9]), None);
-        assert_eq!(pool.free(), 2);
-        assert_eq!(pool.references(BlockId(0)), 0);
-    }
-
-    #[test]
-    fn a_block_beyond_a_smaller_total_never_comes_back_and_a_larger_total_adds_each_block_once() {
-        let mut pool = BlockPool::new(4);
-        let held = pool.allocate(4).unwrap();
-        pool.release(held, Some(StepId(1)));
-        pool.resize(2);
-        assert_eq!((pool.free(), pool.fenced()), (0, 2));
-        pool.resize(3); // block 2 is still fenced: it must not be handed out yet
-        assert_eq!((pool.free(), pool.fenced()), (0, 3));
-        pool.step_done(StepId(1));
-        assert_eq!(pool.allocate(3), Some(ids(&[0, 1, 2])));
-        assert_eq!(pool.allocate(1), None);
-    }
-}
+#[path = "block_pool_tests.rs"]
+mod tests;

@@ -20,24 +20,36 @@
 //!
 //! - [`events`], [`commands`]: the seam
 //! - [`config`]: what can be set
-//! - [`scheduler`]: one handler per event, and the pump that keeps the executor busy
+//! - [`scheduler`]: the state, one handler per event, and the pump that keeps the executor busy
+//! - `admission`: in, or not, and why
 //! - `planner`: one step plan, out of decode rows, prompt chunks and admissions
-//! - `policy`: who goes first, who gives way: first come, first served
+//! - `policy`: who goes first, who gives way
+//! - `results`: what becomes of a step
+//! - `capacity`: the executor comes, goes, shrinks and grows
+//! - `clients`: who is there, what their users look at, what each has had
 //! - `sequence`: one request's tokens, block table and progress
-//! - [`block_pool`]: who holds which KV block
+//! - `step_times`: how long a step will take
+//! - [`block_pool`], `free_list`, [`prefix`]: who holds which KV block, and which beginnings are still there
 //! - [`snapshot`]: the whole state as plain data, for people and tests
 
 #![forbid(unsafe_code)]
 
+mod admission;
 pub mod block_pool;
+mod capacity;
+mod clients;
 pub mod commands;
 pub mod config;
 pub mod events;
+mod free_list;
 mod planner;
 mod policy;
+pub mod prefix;
+mod results;
 pub mod scheduler;
 mod sequence;
 pub mod snapshot;
+mod step_times;
 
 pub use block_pool::BlockPool;
 pub use commands::{Command, FinishReason, QueueScope, RejectReason};

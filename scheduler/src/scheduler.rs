@@ -1,17 +1,17 @@
-//! One handler per event, and the pump that keeps the executor busy.
+//! The state, one handler per event, and the pump that keeps the executor busy.
 //!
 //! Every event first changes the books (a request comes, a token arrives, blocks go), then the pump plans steps until the
 //! executor has as many in flight as it wants or nothing is left to compute. Nothing else ever plans: a step is driven by
 //! whatever event made it possible.
-//!
-//! Outputs are used in the order of their steps. A step's tokens may be those of requests that ended meanwhile: they are
-//! discarded (a stop is only found when its token has been read back, one or two steps after the next was issued).
 
 use crate::block_pool::BlockPool;
-use crate::commands::{Command, FinishReason, QueueScope, RejectReason};
+use crate::clients::Clients;
+use crate::commands::{Command, FinishReason};
 use crate::config::Config;
-use crate::events::{ClientId, Event, Millis, RequestId, RequestSpec, StepFailure};
+use crate::events::{ClientId, Event, Micros, Millis, RequestId, StepFailure};
 use crate::sequence::{Arrival, Sequence};
+use crate::snapshot::StepRecord;
+use crate::step_times::StepTimes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tilewright_plan::{Capacity, Sampled, SequenceId, StepId};
 
@@ -19,12 +19,17 @@ use tilewright_plan::{Capacity, Sampled, SequenceId, StepId};
 #[derive(Debug)]
 pub struct Scheduler {
     pub(crate) config: Config,
+    /// The time of the event being handled.
+    pub(crate) now: Millis,
+    pub(crate) clients: Clients,
     /// Every live request, oldest first; each is in exactly one of `waiting` and `running`.
     pub(crate) sequences: BTreeMap<Arrival, Sequence>,
     pub(crate) waiting: BTreeSet<Arrival>,
     pub(crate) running: BTreeSet<Arrival>,
-    names: BTreeMap<(ClientId, RequestId), Arrival>,
+    pub(crate) names: BTreeMap<(ClientId, RequestId), Arrival>,
     pub(crate) pool: BlockPool,
+    /// The admission that failed last, at which state of the pool: until an event changes something, it fails again.
+    pub(crate) refused: Option<(Arrival, u64)>,
     /// The executor's, or the last one's.
     pub(crate) capacity: Option<Capacity>,
     pub(crate) ready: bool,
@@ -33,10 +38,21 @@ pub struct Scheduler {
     pub(crate) limit: usize,
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) to_close: Vec<SequenceId>,
-    next_arrival: u64,
+    pub(crate) times: StepTimes,
+    /// Steps in a row without a row that decodes.
+    pub(crate) prefill_only: u32,
+    /// The latest steps that are done.
+    pub(crate) records: VecDeque<StepRecord>,
+    pub(crate) next_arrival: u64,
+    pub(crate) admissions: u64,
+    /// Chunks planned so far.
+    pub(crate) chunks: u64,
     pub(crate) next_step: StepId,
     pub(crate) next_sequence: SequenceId,
 }
+
+/// How a step ended.
+pub(crate) type Outcome = Result<(Vec<Sampled>, Micros), StepFailure>;
 
 /// A step whose output is not used yet.
 #[derive(Debug)]
@@ -46,8 +62,10 @@ pub(crate) struct InFlight {
     pub(crate) closes: Vec<SequenceId>,
     /// An earlier step failed while this one was in flight: if it fails too, that is not its own requests' fault.
     pub(crate) collateral: bool,
+    /// Milliseconds that it may take.
+    pub(crate) within_ms: f64,
     /// Waits for the steps before it.
-    pub(crate) result: Option<Result<Vec<Sampled>, StepFailure>>,
+    pub(crate) result: Option<Outcome>,
 }
 
 /// One chunk of a step in flight.
@@ -55,6 +73,12 @@ pub(crate) struct InFlight {
 pub(crate) struct InFlightRow {
     pub(crate) arrival: Arrival,
     pub(crate) sequence: SequenceId,
+    pub(crate) client: ClientId,
+    pub(crate) rows: usize,
+    /// Positions computed when it is done.
+    pub(crate) end: usize,
+    /// The one row of a sequence that is computed up to its last token.
+    pub(crate) decodes: bool,
     pub(crate) samples: bool,
     pub(crate) opens: bool,
 }
@@ -64,18 +88,26 @@ impl Scheduler {
     pub fn new(config: Config) -> Self {
         Self {
             config,
+            now: Millis(0),
+            clients: Clients::default(),
             sequences: BTreeMap::new(),
             waiting: BTreeSet::new(),
             running: BTreeSet::new(),
             names: BTreeMap::new(),
             pool: BlockPool::default(),
+            refused: None,
             capacity: None,
             ready: false,
             epoch: 0,
             limit: usize::MAX,
             in_flight: VecDeque::new(),
             to_close: Vec::new(),
+            times: StepTimes::new(config.first_prefill_rows),
+            prefill_only: 0,
+            records: VecDeque::new(),
             next_arrival: 0,
+            admissions: 0,
+            chunks: 0,
             next_step: StepId(0),
             next_sequence: SequenceId(0),
         }
@@ -83,30 +115,51 @@ impl Scheduler {
 
     /// Takes note of an event and says what to do.
     pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Command> {
+        self.now = self.now.max(now);
         let mut commands = Vec::new();
         match event {
-            Event::Submit { client, request, spec } => self.submit(client, request, spec, &mut commands),
-            Event::Cancel { client, request } => {
-                if let Some(&arrival) = self.names.get(&(client, request)) {
-                    self.finish(arrival, FinishReason::Cancelled, &mut commands);
+            Event::Ack { client, request, seq } => {
+                if !self.acknowledge(client, request, seq) {
+                    return commands;
                 }
             }
-            Event::ClientGone { client } => {
-                for arrival in self.arrivals(|sequence| sequence.client == client) {
-                    self.finish(arrival, FinishReason::Cancelled, &mut commands);
-                }
+            event => {
+                // Whatever this changes, an admission that failed may now succeed.
+                self.refused = None;
+                self.note(event, &mut commands);
             }
-            Event::StepDone { epoch, step, tokens, elapsed: _ } => {
-                self.step_ended(epoch, step, Ok(tokens), &mut commands);
-            }
-            Event::StepFailed { epoch, step, failure } => self.step_ended(epoch, step, Err(failure), &mut commands),
-            Event::ExecutorLost { epoch } => self.executor_lost(epoch, now, &mut commands),
-            Event::ExecutorReady { epoch, capacity } => self.executor_ready(epoch, capacity, &mut commands),
-            Event::Capacity { blocks } => self.resize(blocks, &mut commands),
-            Event::ClientHello { .. } | Event::ClientState { .. } | Event::Ack { .. } => {}
         }
         self.pump(&mut commands);
         commands
+    }
+
+    fn note(&mut self, event: Event, commands: &mut Vec<Command>) {
+        match event {
+            Event::Submit { client, request, spec } => self.submit(client, request, spec, commands),
+            Event::Cancel { client, request } => {
+                if let Some(&arrival) = self.names.get(&(client, request)) {
+                    self.finish(arrival, FinishReason::Cancelled, commands);
+                }
+            }
+            Event::ClientHello { client } => self.clients.hello(client),
+            Event::ClientGone { client } => {
+                for arrival in self.arrivals(|sequence| sequence.client == client) {
+                    self.finish(arrival, FinishReason::Cancelled, commands);
+                }
+                self.clients.gone(client);
+            }
+            Event::ClientState { client, visible, focused, frozen } => {
+                self.clients.set_state(client, visible, focused, frozen);
+            }
+            Event::Ack { client, request, seq } => _ = self.acknowledge(client, request, seq),
+            Event::StepDone { epoch, step, tokens, elapsed } => {
+                self.step_ended(epoch, step, Ok((tokens, elapsed)), commands);
+            }
+            Event::StepFailed { epoch, step, failure } => self.step_ended(epoch, step, Err(failure), commands),
+            Event::ExecutorLost { epoch } => self.executor_lost(epoch, commands),
+            Event::ExecutorReady { epoch, capacity } => self.executor_ready(epoch, capacity, commands),
+            Event::Capacity { blocks } => self.resize(blocks, commands),
+        }
     }
 
     /// Most tokens that a request may have, prompt included; `None` before the first executor.
@@ -114,60 +167,27 @@ impl Scheduler {
         self.capacity.map(|_| self.limit)
     }
 
-    fn submit(&mut self, client: ClientId, request: RequestId, spec: RequestSpec, commands: &mut Vec<Command>) {
-        if let Err(reason) = self.admissible(client, request, &spec) {
-            commands.push(Command::Reject { client, request, reason });
-            return;
-        }
-        let arrival = Arrival(self.next_arrival);
-        self.next_arrival += 1;
-        let nothing_to_do = spec.max_tokens == 0;
-        self.names.insert((client, request), arrival);
-        self.sequences.insert(arrival, Sequence::new(client, request, spec));
-        self.waiting.insert(arrival);
-        if nothing_to_do {
-            self.finish(arrival, FinishReason::Length, commands);
-        }
-    }
-
-    fn admissible(&self, client: ClientId, request: RequestId, spec: &RequestSpec) -> Result<(), RejectReason> {
-        if self.names.contains_key(&(client, request)) {
-            return Err(RejectReason::DuplicateRequest(request));
-        }
-        if spec.prompt.is_empty() {
-            return Err(RejectReason::EmptyPrompt);
-        }
-        if spec.prompt.len() >= self.limit {
-            let limit = self.limit.saturating_sub(1) as u64;
-            return Err(RejectReason::PromptTooLong { tokens: spec.prompt.len() as u64, limit });
-        }
-        if let Some(capacity) = self.capacity
-            && let Some(&token) = spec.prompt.iter().find(|token| token.0 >= capacity.vocabulary)
-        {
-            return Err(RejectReason::UnknownToken { token, vocabulary: capacity.vocabulary });
-        }
-        // Preempted requests were let in once: they don't count.
-        let fresh = || {
-            self.waiting.iter().filter_map(|arrival| self.sequences.get(arrival)).filter(|sequence| !sequence.started)
+    /// Takes note of what a client has received. Says whether that set a request in motion again.
+    fn acknowledge(&mut self, client: ClientId, request: RequestId, seq: u64) -> bool {
+        let window = self.config.credit_window;
+        let Some(sequence) = self.names.get(&(client, request)).and_then(|arrival| self.sequences.get_mut(arrival))
+        else {
+            return false;
         };
-        let own = fresh().filter(|sequence| sequence.client == client).count();
-        let all = fresh().count();
-        if own >= self.config.max_waiting_per_client as usize {
-            return Err(RejectReason::QueueFull { scope: QueueScope::Client, waiting: own as u64 });
+        let was_parked = sequence.out_of_credit(window);
+        if seq < sequence.next_seq {
+            sequence.acknowledged = sequence.acknowledged.max(seq + 1);
         }
-        if all >= self.config.max_waiting as usize {
-            return Err(RejectReason::QueueFull { scope: QueueScope::Global, waiting: all as u64 });
-        }
-        Ok(())
+        was_parked && !sequence.out_of_credit(window)
     }
 
     /// Ends a request, whatever it is doing. Nothing is emitted for it any more.
-    fn finish(&mut self, arrival: Arrival, reason: FinishReason, commands: &mut Vec<Command>) {
+    pub(crate) fn finish(&mut self, arrival: Arrival, reason: FinishReason, commands: &mut Vec<Command>) {
         self.unseat(arrival);
         self.waiting.remove(&arrival);
-        if let Some(Sequence { client, request, .. }) = self.sequences.remove(&arrival) {
+        if let Some(Sequence { client, request, cached, .. }) = self.sequences.remove(&arrival) {
             self.names.remove(&(client, request));
-            commands.push(Command::Finish { client, request, reason, cached_tokens: 0 });
+            commands.push(Command::Finish { client, request, reason, cached_tokens: cached as u32 });
         }
     }
 
@@ -175,6 +195,9 @@ impl Scheduler {
     pub(crate) fn preempt(&mut self, arrival: Arrival) {
         self.unseat(arrival);
         self.waiting.insert(arrival);
+        if let Some(sequence) = self.sequences.get_mut(&arrival) {
+            sequence.waiting_since = self.now;
+        }
     }
 
     fn unseat(&mut self, arrival: Arrival) {
@@ -182,159 +205,8 @@ impl Scheduler {
         let newest_step = sequence.newest_step;
         let (blocks, open) = sequence.unseat();
         self.to_close.extend(open);
-        let fence = newest_step.filter(|step| self.in_flight.iter().any(|other| other.step == *step));
-        self.pool.release(blocks, fence);
+        self.pool.release(blocks.into_iter(), newest_step);
         self.running.remove(&arrival);
-    }
-
-    /// Notes a step's result, then uses all results up to the first that is still out.
-    fn step_ended(
-        &mut self,
-        epoch: u64,
-        step: StepId,
-        result: Result<Vec<Sampled>, StepFailure>,
-        commands: &mut Vec<Command>,
-    ) {
-        if epoch != self.epoch {
-            return;
-        }
-        let Some(ended) = self.in_flight.iter_mut().find(|other| other.step == step && other.result.is_none()) else {
-            return;
-        };
-        ended.result = Some(result);
-        while let Some(mut first) = self.in_flight.pop_front() {
-            match first.result.take() {
-                None => {
-                    self.in_flight.push_front(first);
-                    return;
-                }
-                Some(Ok(tokens)) => self.use_tokens(&first, tokens, commands),
-                Some(Err(failure)) => self.step_failed(&first, failure, commands),
-            }
-            self.pool.step_done(first.step);
-        }
-    }
-
-    fn use_tokens(&mut self, step: &InFlight, tokens: Vec<Sampled>, commands: &mut Vec<Command>) {
-        let mut tokens: BTreeMap<SequenceId, Sampled> =
-            tokens.into_iter().map(|sampled| (sampled.sequence, sampled)).collect();
-        for row in step.rows.iter().filter(|row| row.samples) {
-            // Absent if it ended meanwhile; not pending if it is to be computed again.
-            let Some(sequence) = self.sequences.get_mut(&row.arrival) else { continue };
-            if sequence.pending.front() != Some(&step.step) {
-                continue;
-            }
-            let Some(sampled) = tokens.remove(&row.sequence) else {
-                // An executor may forget the tokens of a sequence that a later step closed: it was preempted.
-                sequence.pending.clear();
-                self.preempt(row.arrival);
-                continue;
-            };
-            sequence.pending.pop_front();
-            let end = sequence.push(sampled.token, self.limit);
-            let Sequence { client, request, next_seq: seq, .. } = *sequence;
-            sequence.next_seq += 1;
-            commands.push(Command::Emit { client, request, seq, tokens: vec![sampled] });
-            if let Some(reason) = end {
-                self.finish(row.arrival, reason, commands);
-            }
-        }
-    }
-
-    /// Ends the requests at fault and has the step's others computed again from their known tokens.
-    fn step_failed(&mut self, step: &InFlight, failure: StepFailure, commands: &mut Vec<Command>) {
-        let refused = failure == StepFailure::Refused;
-        if refused && step.collateral {
-            self.to_close.extend(&step.closes); // A plan at fault itself may be so for what it closes: not again.
-        }
-        for row in &step.rows {
-            let Some(sequence) = self.sequences.get_mut(&row.arrival) else { continue };
-            // Rows from before a preemption only matter for the token that they sample.
-            let concerned = sequence.open == Some(row.sequence) || sequence.pending.contains(&step.step);
-            if refused && row.opens && sequence.open == Some(row.sequence) {
-                sequence.open = None;
-            }
-            let at_fault = match failure {
-                StepFailure::Refused => !step.collateral,
-                StepFailure::NotFinite(sequence) => sequence == row.sequence,
-            };
-            if at_fault {
-                self.finish(row.arrival, FinishReason::Failed, commands);
-            } else if concerned {
-                sequence.pending.clear();
-                self.preempt(row.arrival);
-            }
-        }
-        if refused {
-            // What it should have opened is not open, so there is nothing to close.
-            let opened = |sequence| step.rows.iter().any(|row| row.opens && row.sequence == sequence);
-            self.to_close.retain(|&sequence| !opened(sequence));
-            for later in &mut self.in_flight {
-                later.closes.retain(|&sequence| !opened(sequence));
-            }
-        }
-        for later in &mut self.in_flight {
-            later.collateral = true;
-        }
-    }
-
-    fn executor_lost(&mut self, epoch: u64, now: Millis, commands: &mut Vec<Command>) {
-        if epoch != self.epoch {
-            return;
-        }
-        self.epoch += 1;
-        self.ready = false;
-        self.in_flight.clear();
-        self.pool = BlockPool::default();
-        for sequence in self.sequences.values_mut() {
-            sequence.unseat();
-            sequence.pending.clear();
-        }
-        self.to_close.clear();
-        for arrival in std::mem::take(&mut self.running) {
-            let Some(sequence) = self.sequences.get_mut(&arrival) else { continue };
-            let again = sequence.lost_at.is_some_and(|before| now.since(before) < self.config.loss_window);
-            sequence.lost_at = Some(now);
-            self.waiting.insert(arrival);
-            if again {
-                self.finish(arrival, FinishReason::DeviceLost, commands);
-            }
-        }
-        commands.push(Command::WantExecutor { epoch: self.epoch });
-    }
-
-    fn executor_ready(&mut self, epoch: u64, capacity: Capacity, commands: &mut Vec<Command>) {
-        if epoch != self.epoch || self.ready {
-            return;
-        }
-        self.ready = true;
-        let capacity = Capacity { block_size: capacity.block_size.max(1), depth: capacity.depth.max(1), ..capacity };
-        self.capacity = Some(capacity);
-        self.pool = BlockPool::new(capacity.blocks);
-        self.end_what_no_longer_fits(commands);
-    }
-
-    fn resize(&mut self, blocks: u32, commands: &mut Vec<Command>) {
-        let Some(capacity) = self.capacity.as_mut().filter(|_| self.ready) else { return };
-        capacity.blocks = blocks;
-        self.pool.resize(blocks);
-        self.end_what_no_longer_fits(commands);
-        for arrival in self.arrivals(|sequence| sequence.table.iter().any(|block| block.0 >= blocks)) {
-            self.preempt(arrival);
-        }
-    }
-
-    fn end_what_no_longer_fits(&mut self, commands: &mut Vec<Command>) {
-        let Some(capacity) = self.capacity else { return };
-        self.limit = (capacity.max_context as usize).min(capacity.blocks as usize * capacity.block_size as usize);
-        let limit = self.limit;
-        for arrival in self.arrivals(|sequence| sequence.tokens.len() >= limit) {
-            self.finish(arrival, FinishReason::CapacityReduced, commands);
-        }
-    }
-
-    fn arrivals(&self, matching: impl Fn(&Sequence) -> bool) -> Vec<Arrival> {
-        self.sequences.iter().filter(|(_, sequence)| matching(sequence)).map(|(&arrival, _)| arrival).collect()
     }
 
     pub(crate) fn block_size(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The whole state as plain data: for a page that draws it, and for tests that check it.
 
+use crate::clients::Client;
 use crate::events::{ClientId, Micros, RequestId};
 use crate::scheduler::Scheduler;
 use crate::sequence::{Arrival, Sequence};
@@ -109,12 +110,17 @@ pub struct SequenceSnapshot {
     pub unacknowledged: usize,
     /// Why it stands still, if it does.
     pub parked: Option<Parked>,
+    /// Steps since it last had rows that it could have had some in, and stood back for a better class or for others of its
+    /// own client.
+    pub skipped_steps: u32,
     /// Tokens that steps in flight will sample.
     pub pending: usize,
     /// Positions computed, or being computed by steps in flight.
     pub computed: usize,
     /// Rows that could be computed now, blocks permitting.
     pub rows_left: usize,
+    /// Whether it is past its prompt and gets one row a step.
+    pub decodes: bool,
     /// Its blocks.
     pub block_table: Vec<BlockId>,
 }
@@ -124,6 +130,7 @@ impl Scheduler {
     pub fn snapshot(&self) -> Snapshot {
         let block = |id| match (self.pool.references(id), self.pool.fence(id)) {
             (0, Some(step)) => BlockState::Fenced(step),
+            (0, None) if self.pool.is_published(id) => BlockState::Cached,
             (0, None) => BlockState::Free,
             (references, _) => BlockState::Referenced(references),
         };
@@ -136,14 +143,14 @@ impl Scheduler {
             running: self.running.iter().filter_map(sequence).collect(),
             waiting: self.waiting.iter().filter_map(sequence).collect(),
             in_flight: self.in_flight.iter().map(|step| step.step).collect(),
-            clients: Vec::new(),
-            steps: Vec::new(),
+            clients: self.clients.iter().map(|(id, client)| client_snapshot(id, client)).collect(),
+            steps: self.records.iter().cloned().collect(),
         }
     }
 
-    /// Blocks in all, and blocks in the free list; the rest is referenced or fenced.
+    /// Blocks in all, and blocks that can be had (free or cached); the rest is referenced or fenced.
     pub fn free_blocks(&self) -> (u32, u32) {
-        (self.pool.total(), self.pool.free())
+        (self.pool.total(), self.pool.available())
     }
 
     fn describe(&self, sequence: &Sequence) -> SequenceSnapshot {
@@ -152,14 +159,21 @@ impl Scheduler {
             request: sequence.request,
             tokens: sequence.tokens.len(),
             prompt_tokens: sequence.spec.prompt.len(),
-            cached_tokens: 0,
-            class: 0,
-            unacknowledged: 0,
-            parked: None,
+            cached_tokens: sequence.cached,
+            class: self.class(sequence).0,
+            unacknowledged: sequence.unacknowledged(),
+            parked: self.parked(sequence),
+            skipped_steps: sequence.skipped,
             pending: sequence.pending.len(),
             computed: sequence.computed,
             rows_left: sequence.rows_left(self.limit),
+            decodes: sequence.decodes(self.limit),
             block_table: sequence.table.clone(),
         }
     }
+}
+
+fn client_snapshot(client: ClientId, state: &Client) -> ClientSnapshot {
+    let Client { visible, focused, frozen, counter } = *state;
+    ClientSnapshot { client, visible, focused, frozen, counter }
 }

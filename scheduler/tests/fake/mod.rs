@@ -12,25 +12,35 @@ use tilewright_plan::{BlockId, Capacity, ChunkOutput, Sampled, SequenceId, StepI
 
 /// What the model says after `tokens`.
 pub fn next_token(tokens: &[TokenId], vocabulary: u32) -> TokenId {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ tokens.len() as u64;
-    for token in tokens {
-        hash = (hash ^ u64::from(token.0)).wrapping_mul(0x0100_0000_01b3);
+    next_after(hashes(tokens).last().copied().unwrap_or_default(), vocabulary)
+}
+
+fn next_after(hash: u64, vocabulary: u32) -> TokenId {
+    TokenId(((hash ^ (hash >> 32)) % u64::from(vocabulary)) as u32)
+}
+
+/// For each position a hash of the tokens up to it.
+fn hashes(tokens: &[TokenId]) -> Vec<u64> {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let next = |token: &TokenId| {
+        hash = (hash ^ u64::from(token.0 + 1)).wrapping_mul(0x0100_0000_01b3);
         hash ^= hash >> 29;
-    }
-    TokenId((hash % u64::from(vocabulary)) as u32)
+        hash
+    };
+    tokens.iter().map(next).collect()
 }
 
 #[derive(Clone)]
 pub struct FakeModel {
     pub capacity: Capacity,
-    /// What stands in a slot: the position and its token.
-    slots: BTreeMap<(BlockId, usize), (usize, TokenId)>,
+    /// What stands in a slot: the position, and a hash of all tokens up to it, as keys and values depend on them all.
+    slots: BTreeMap<(BlockId, usize), (usize, u64)>,
     /// All tokens of each open sequence, those sampled included.
     pub open: BTreeMap<SequenceId, Vec<TokenId>>,
     sampled: BTreeMap<(StepId, SequenceId), TokenId>,
     last_step: Option<StepId>,
     /// Blocks named by steps that were not reported done yet.
-    unfinished: BTreeMap<StepId, BTreeMap<BlockId, SequenceId>>,
+    unfinished: BTreeMap<StepId, BTreeMap<BlockId, BTreeSet<SequenceId>>>,
 }
 
 impl FakeModel {
@@ -99,6 +109,7 @@ impl FakeModel {
             if chunk.tokens.is_empty() || end > self.capacity.max_context as usize || end > tokens.len() {
                 return Err(format!("rows {start}..{end} of {id}, which has {} tokens", tokens.len()));
             }
+            let hashes = hashes(&tokens);
             let size = self.capacity.block_size as usize;
             if chunk.block_table.len() * size < end {
                 return Err(format!("the table of {id} does not cover its rows"));
@@ -114,12 +125,11 @@ impl FakeModel {
                 if token != tokens[position] {
                     return Err(format!("{id} has {} at position {position}, not {token}", tokens[position]));
                 }
-                self.slots.insert((chunk.block_table[position / size], position % size), (position, token));
+                self.slots.insert((chunk.block_table[position / size], position % size), (position, hashes[position]));
             }
-            let mut read = Vec::new();
-            for position in 0..end {
+            for (position, hash) in hashes[..end].iter().enumerate() {
                 match self.slots.get(&(chunk.block_table[position / size], position % size)) {
-                    Some(&(written, token)) if written == position => read.push(token),
+                    Some(written) if *written == (position, *hash) => {}
                     other => return Err(format!("{id} reads position {position} where {other:?} is written")),
                 }
             }
@@ -127,7 +137,7 @@ impl FakeModel {
                 if end != tokens.len() {
                     return Err(format!("samples {id} before its last token"));
                 }
-                let token = next_token(&read, self.capacity.vocabulary);
+                let token = next_after(hashes[end - 1], self.capacity.vocabulary);
                 self.open.entry(id).or_default().push(token);
                 self.sampled.insert((step, id), token);
                 output.push(Sampled { sequence: id, token, logprob: None, top_logprobs: Vec::new() });
@@ -136,24 +146,27 @@ impl FakeModel {
         Ok(output)
     }
 
-    /// Without a prefix cache a block stands in one table, also compared with all steps that are not done.
+    /// A block may stand in several tables as long as nobody writes it, also compared with all steps that are not done.
     fn check_ownership(&mut self, plan: &StepPlan) -> Result<(), String> {
-        let mut named = BTreeMap::new();
+        let size = self.capacity.block_size as usize;
+        let mut named: BTreeMap<BlockId, BTreeSet<SequenceId>> = BTreeMap::new();
         for chunk in &plan.chunks {
             for &block in &chunk.block_table {
                 if block.0 >= self.capacity.blocks {
                     return Err(format!("block {block} does not exist"));
                 }
-                if named.insert(block, chunk.sequence).is_some() {
-                    return Err(format!("block {block} stands twice in the plan's tables"));
+                if !named.entry(block).or_default().insert(chunk.sequence) {
+                    return Err(format!("block {block} stands twice in the table of {}", chunk.sequence));
                 }
-                let other = self
-                    .unfinished
-                    .values()
-                    .filter_map(|blocks| blocks.get(&block))
-                    .find(|other| **other != chunk.sequence);
-                if let Some(other) = other {
-                    return Err(format!("block {block} of {} is still named by a step for {other}", chunk.sequence));
+            }
+        }
+        for chunk in &plan.chunks {
+            let (first, last) = (chunk.start as usize / size, (chunk.start as usize + chunk.tokens.len() - 1) / size);
+            for block in chunk.block_table.iter().take(last + 1).skip(first) {
+                let here = named.get(block).into_iter();
+                let before = self.unfinished.values().filter_map(|blocks| blocks.get(block));
+                if let Some(other) = here.chain(before).flatten().find(|other| **other != chunk.sequence) {
+                    return Err(format!("{} writes block {block}, which {other} still reads", chunk.sequence));
                 }
             }
         }

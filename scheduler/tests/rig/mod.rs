@@ -2,12 +2,14 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+mod invariants;
+
 use crate::fake::{FakeModel, next_token};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tilewright_plan::{Capacity, Sampled, StepId, StepPlan, TokenId};
 use tilewright_scheduler::{
-    BlockState, ClientId, Command, Config, Event, FinishReason, Micros, Millis, RejectReason, RequestId, RequestSpec,
-    Scheduler, Snapshot, StepFailure,
+    ClientId, Command, Config, Event, FinishReason, Micros, Millis, RejectReason, RequestId, RequestSpec, Scheduler,
+    StepFailure,
 };
 
 pub type Name = (ClientId, RequestId);
@@ -24,9 +26,14 @@ pub fn capacity(blocks: u32, block_size: u32, depth: u32) -> Capacity {
     Capacity { blocks, block_size, max_rows: 64, max_chunks: 16, max_context: 10_000, vocabulary: 50, depth }
 }
 
+/// Without limits to the first chunks of prompts, so that steps are as large as the executor takes.
+pub fn config() -> Config {
+    Config { first_prefill_rows: u32::MAX, ..Config::default() }
+}
+
 /// A scheduler over `blocks` blocks.
 pub fn rig(blocks: u32, block_size: u32, depth: u32) -> Rig {
-    Rig::new(Config::default(), capacity(blocks, block_size, depth))
+    Rig::new(config(), capacity(blocks, block_size, depth))
 }
 
 /// A request for `max_tokens` after a prompt of its own.
@@ -78,16 +85,23 @@ pub struct Stream {
 }
 
 pub struct Rig {
+    pub config: Config,
     pub scheduler: Scheduler,
     pub fake: FakeModel,
     pub now: Millis,
     pub ready: bool,
     pub issued: VecDeque<Issued>,
+    /// Everything that happened and what was wanted then, to be played again.
+    pub script: Vec<(Event, Millis, Vec<Command>)>,
     /// Every plan ever issued.
     pub plans: Vec<StepPlan>,
     pub streams: BTreeMap<Name, Stream>,
     pub rejected: Vec<(Name, RejectReason)>,
     pub wanted_epoch: u64,
+    /// What a step takes.
+    pub step_time: Box<dyn Fn(&StepPlan) -> Micros>,
+    /// Clients that acknowledge nothing by themselves.
+    pub silent: BTreeSet<ClientId>,
     /// Leaves out the tokens of sequences that were closed while their step was out, as executors may.
     pub forgetful: bool,
     /// The next plan is refused.
@@ -96,27 +110,33 @@ pub struct Rig {
     pub refused: BTreeSet<StepId>,
     /// Failures reported, and waiting for results of earlier steps.
     failing: BTreeSet<StepId>,
+    unacknowledged: Vec<(ClientId, RequestId, u64)>,
     /// The newest step that was out when a failure was last used.
     barrier: Option<StepId>,
-    gone: BTreeSet<ClientId>,
+    pub gone: BTreeSet<ClientId>,
 }
 
 impl Rig {
     pub fn new(config: Config, capacity: Capacity) -> Self {
         let mut rig = Self {
+            config,
             scheduler: Scheduler::new(config),
             fake: FakeModel::new(capacity),
             now: Millis(0),
             ready: true,
             issued: VecDeque::new(),
+            script: Vec::new(),
             plans: Vec::new(),
             streams: BTreeMap::new(),
             rejected: Vec::new(),
             wanted_epoch: 0,
+            step_time: Box::new(|_| Micros(5_000)),
+            silent: BTreeSet::new(),
             forgetful: false,
             refuse_next: false,
             refused: BTreeSet::new(),
             failing: BTreeSet::new(),
+            unacknowledged: Vec::new(),
             barrier: None,
             gone: BTreeSet::new(),
         };
@@ -142,7 +162,8 @@ impl Rig {
             _ => {}
         }
         let newest = self.issued.iter().map(|issued| issued.step).max();
-        let commands = self.scheduler.handle(event, self.now);
+        let before = self.scheduler.snapshot();
+        let commands = self.scheduler.handle(event.clone(), self.now);
         let out = self.scheduler.snapshot().in_flight;
         if self.failing.iter().any(|step| !out.contains(step)) {
             self.failing.retain(|step| out.contains(step));
@@ -151,13 +172,23 @@ impl Rig {
         for command in &commands {
             self.carry_out(command);
         }
-        self.check();
-        commands
+        let after = self.scheduler.snapshot();
+        invariants::check(self, &before, &after, &event, &commands);
+        self.script.push((event, self.now, commands.clone()));
+        let mut all = commands;
+        for (client, request, seq) in std::mem::take(&mut self.unacknowledged) {
+            all.extend(self.send(Event::Ack { client, request, seq }));
+        }
+        all
+    }
+
+    pub fn state(&mut self, client: u64, visible: bool, focused: bool, frozen: bool) -> Vec<Command> {
+        self.send(Event::ClientState { client: ClientId(client), visible, focused, frozen })
     }
 
     /// Reports the step at `index` of those issued.
     pub fn report(&mut self, index: usize) -> Vec<Command> {
-        let Some(Issued { epoch, step, mut result, .. }) = self.issued.remove(index) else { return Vec::new() };
+        let Some(Issued { epoch, step, mut result, plan }) = self.issued.remove(index) else { return Vec::new() };
         // Outputs are used in order: those before the oldest that is still out are done for good.
         let oldest = self.issued.iter().find(|other| other.epoch == self.wanted_epoch).map(|other| other.step);
         self.fake.finish_before(oldest);
@@ -168,7 +199,7 @@ impl Rig {
             Err(_) => _ = self.failing.insert(step),
         }
         self.send(match result {
-            Ok(tokens) => Event::StepDone { epoch, step, tokens, elapsed: Micros(5_000) },
+            Ok(tokens) => Event::StepDone { epoch, step, tokens, elapsed: (self.step_time)(&plan) },
             Err(failure) => Event::StepFailed { epoch, step, failure },
         })
     }
@@ -219,6 +250,7 @@ impl Rig {
         self.plans[index].chunks.iter().map(|chunk| chunk.tokens.len()).collect()
     }
 
+    /// Follows what the scheduler wants, and checks that it may want it.
     fn carry_out(&mut self, command: &Command) {
         match command {
             Command::RunStep { epoch, step, plan } => {
@@ -246,6 +278,9 @@ impl Rig {
                 assert_eq!(*seq, stream.emits, "emits out of sequence");
                 assert!(!tokens.is_empty());
                 stream.emits += 1;
+                if !self.silent.contains(client) {
+                    self.unacknowledged.push((*client, *request, *seq));
+                }
                 stream.tokens.extend(tokens.iter().map(|sampled| sampled.token));
             }
             Command::Finish { client, request, reason, .. } => {
@@ -255,43 +290,6 @@ impl Rig {
             }
             Command::Reject { client, request, reason } => self.rejected.push(((*client, *request), reason.clone())),
             Command::WantExecutor { epoch } => self.wanted_epoch = *epoch,
-        }
-    }
-
-    fn check(&self) {
-        let snapshot = self.scheduler.snapshot();
-        let Snapshot { blocks, running, waiting, in_flight, .. } = &snapshot;
-        let count = |wanted: fn(&BlockState) -> bool| blocks.iter().filter(|block| wanted(block)).count();
-        let free = count(|block| *block == BlockState::Free);
-        assert_eq!(self.scheduler.free_blocks(), (blocks.len() as u32, free as u32), "I1: {snapshot:#?}");
-        let mut tables = BTreeMap::new();
-        for sequence in running {
-            for block in &sequence.block_table {
-                *tables.entry(block.0).or_insert(0) += 1;
-            }
-            assert!(sequence.computed <= sequence.block_table.len() * self.fake.capacity.block_size as usize, "I7");
-            assert!(sequence.computed <= sequence.tokens + sequence.pending, "I6");
-        }
-        for sequence in waiting {
-            assert!(sequence.block_table.is_empty(), "a waiting request holds blocks: {snapshot:#?}");
-        }
-        for (id, block) in (0..).zip(blocks) {
-            let references = if let BlockState::Referenced(references) = block { *references } else { 0 };
-            assert_eq!(references, tables.get(&id).copied().unwrap_or(0), "I2: block {id} of {snapshot:#?}");
-            if let BlockState::Fenced(step) = block {
-                assert!(in_flight.contains(step), "block {id} waits for a step that is done: {snapshot:#?}");
-            }
-        }
-        // I17: whoever could compute has a step out, or lacks a block that is on its way back.
-        let fenced = count(|block| matches!(block, BlockState::Fenced(_)));
-        // After a failure nothing is issued until all that was out is back.
-        let held = self.barrier.is_some_and(|barrier| in_flight.iter().any(|step| *step <= barrier));
-        if self.ready && !held && in_flight.len() < self.fake.capacity.depth as usize {
-            for sequence in running {
-                let slots = sequence.block_table.len() * self.fake.capacity.block_size as usize - sequence.computed;
-                assert!(sequence.rows_left == 0 || (slots == 0 && fenced > 0), "I17: {snapshot:#?}");
-            }
-            assert!(running.len() + waiting.len() == 0 || !in_flight.is_empty(), "I17, nothing runs: {snapshot:#?}");
         }
     }
 }

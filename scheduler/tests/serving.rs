@@ -3,7 +3,7 @@
 mod fake;
 mod rig;
 
-use rig::{Rig, all_free, alone, capacity, name, rig, spec, spec_of, tokens};
+use rig::{Rig, all_free, alone, capacity, config, name, rig, spec, spec_of, tokens};
 use tilewright_plan::{Capacity, ChunkOutput, SamplingParams, TokenId, TokenSource};
 use tilewright_scheduler::{
     ClientId, Command, Config, Event, FinishReason, Micros, QueueScope, RejectReason, RequestId, RequestSpec,
@@ -49,12 +49,12 @@ fn the_sampling_parameters_and_all_tokens_go_along_when_a_sequence_is_opened() {
 
 #[test]
 fn three_prompts_of_800_tokens_are_cut_to_the_budget_and_the_cap_per_request() {
-    let config = Config { max_prefill_rows: 400, ..Config::default() };
+    let config = Config { max_prefill_rows: 400, ..config() };
     let mut rig = Rig::new(config, Capacity { max_rows: 1024, ..capacity(1000, 16, 1) });
     // They arrive while there is no executor, so that all three are there for the first step.
     rig.lose();
-    for client in 1..=3 {
-        rig.submit(client, 1, spec_of(client as u32, 800, 5));
+    for request in 1..=3 {
+        rig.submit(1, request, spec_of(request as u32, 800, 5));
     }
     rig.recover();
     rig.step();
@@ -340,22 +340,6 @@ fn a_client_that_leaves_takes_all_its_requests_along_and_no_others() {
     rig.drain();
     assert_eq!(rig.stream(2, 1).tokens, alone(&spec(5, 20), 50, 160).0);
     assert!(all_free(&rig));
-}
-
-#[test]
-fn events_that_first_come_does_not_look_at_change_nothing() {
-    let mut rig = rig(10, 16, 1);
-    rig.submit(1, 1, spec(4, 5));
-    let before = rig.scheduler.snapshot();
-    let (client, request) = name(1, 1);
-    for event in [
-        Event::ClientHello { client },
-        Event::ClientState { client, visible: false, focused: false, frozen: true },
-        Event::Ack { client, request, seq: 1_000_000 },
-    ] {
-        assert_eq!(rig.send(event), []);
-    }
-    assert_eq!(rig.scheduler.snapshot(), before);
 }
 
 #[test]
