@@ -5,8 +5,7 @@
 
 use crate::errors;
 use crate::executors::Lost;
-use crate::io::Output;
-use crate::requests::{Ending, Name};
+use crate::requests::{Ending, Name, send};
 use crate::service::{Outside, Service};
 use std::collections::VecDeque;
 use tilewright_api::ApiError;
@@ -20,13 +19,17 @@ impl Service {
         let mut commands: VecDeque<Command> = self.scheduler.handle(event, now).into();
         while let Some(command) = commands.pop_front() {
             match command {
-                Command::RunStep { epoch, step, plan } => self.executors.issue(epoch, step, plan, now),
-                Command::Emit { client, request, seq: _, tokens } => {
-                    if self.emit((client, request), &tokens, outside) {
-                        commands.extend(self.scheduler.handle(Event::Cancel { client, request }, now));
+                Command::RunStep { epoch, step, plan } => {
+                    self.executors.issue(epoch, step, plan, (outside.clock)());
+                }
+                Command::Emit { client, request, seq, tokens } => {
+                    if let Some(event) = self.emit((client, request), seq, &tokens, outside) {
+                        commands.extend(self.scheduler.handle(event, now));
                     }
                 }
-                Command::Finish { client, request, reason, .. } => self.finish((client, request), reason, outside),
+                Command::Finish { client, request, reason, cached_tokens } => {
+                    self.finish((client, request), reason, cached_tokens, outside);
+                }
                 Command::Reject { client, request, reason } => self.reject((client, request), &reason, outside),
                 Command::WantExecutor { epoch } => {
                     if let Lost::ForGood(error) = self.executors.want(epoch) {
@@ -54,62 +57,46 @@ impl Service {
         self.requests.iter_mut().map(cancel).collect()
     }
 
-    /// Sends what the tokens add to the answer; says whether they end it.
-    fn emit(&mut self, name: Name, tokens: &[Sampled], outside: &mut Outside<'_>) -> bool {
-        let Some(request) = self.requests.get_mut(&name).filter(|request| request.ending.is_none()) else {
-            return false;
-        };
-        let (chunks, stopped) = request.push(tokens, (outside.clock)());
+    /// Sends what the tokens add to the answer. Gives what the scheduler has to know of it: that they end it, or that
+    /// they are read already because there was nothing to send.
+    fn emit(&mut self, name: Name, seq: u64, tokens: &[Sampled], outside: &mut Outside<'_>) -> Option<Event> {
+        let live = self.requests.get_mut(&name).filter(|live| live.ending.is_none())?;
+        let (chunks, stopped) = live.push(tokens, (outside.clock)());
+        let read = live.acks.emitted(seq, chunks.last().map(|chunk| chunk.seq));
         if stopped {
-            request.ending = Some(Ending::StopString);
+            live.ending = Some(Ending::StopString);
         }
         send(name, chunks, outside);
-        stopped
+        let (client, request) = name;
+        let read = read.map(|seq| Event::Ack { client, request, seq });
+        if stopped { Some(Event::Cancel { client, request }) } else { read }
     }
 
-    fn finish(&mut self, name: Name, reason: FinishReason, outside: &mut Outside<'_>) {
-        let Some(mut request) = self.requests.remove(&name) else { return };
-        let ending = request.ending.take().or_else(|| {
+    fn finish(&mut self, name: Name, reason: FinishReason, cached_tokens: u32, outside: &mut Outside<'_>) {
+        let Some(mut live) = self.requests.remove(&name) else { return };
+        let ending = live.ending.take().or_else(|| {
             Some(Ending::Error(match reason {
                 FinishReason::Stop | FinishReason::Length | FinishReason::Cancelled => return None,
+                FinishReason::Displaced => errors::displaced(),
                 FinishReason::DeviceLost => errors::lost_twice(),
                 FinishReason::CapacityReduced => errors::capacity_reduced(self.max_context() as usize),
                 _ => self.executors.last_failure(),
             }))
         });
-        let reason = match ending {
-            None => reason,
-            Some(Ending::StopString) => FinishReason::Stop,
-            Some(Ending::Gone) => {
-                (outside.ended)(request.report(name, FinishReason::Cancelled));
-                return;
-            }
+        match ending {
+            None => live.end(name, reason, cached_tokens, outside),
+            Some(Ending::StopString) => live.end(name, FinishReason::Stop, cached_tokens, outside),
+            Some(Ending::Gone) => (outside.ended)(live.report(name, FinishReason::Cancelled)),
             Some(Ending::Error(error)) => {
                 outside.error(name, error);
                 let reason = if reason == FinishReason::Cancelled { FinishReason::Failed } else { reason };
-                (outside.ended)(request.report(name, reason));
-                return;
+                (outside.ended)(live.report(name, reason));
             }
-        };
-        let last = request.finish(match reason {
-            FinishReason::Stop => tilewright_api::FinishReason::Stop,
-            FinishReason::Length => tilewright_api::FinishReason::Length,
-            _ => tilewright_api::FinishReason::Cancelled,
-        });
-        send(name, last, outside);
-        let (client, id) = name;
-        (outside.emit)(Output::Done { client, request: id });
-        (outside.ended)(request.report(name, reason));
+        }
     }
 
     fn reject(&mut self, name: Name, reason: &RejectReason, outside: &mut Outside<'_>) {
         self.requests.remove(&name);
         outside.error(name, errors::rejected(reason));
-    }
-}
-
-fn send((client, request): Name, chunks: Vec<(u64, serde_json::Value)>, outside: &mut Outside<'_>) {
-    for (seq, body) in chunks {
-        (outside.emit)(Output::Chunk { client, request, seq, body });
     }
 }

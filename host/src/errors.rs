@@ -2,7 +2,7 @@
 
 use crate::load::LoadError;
 use tilewright_api::ApiError;
-use tilewright_plan::ExecutorError;
+use tilewright_plan::{ExecutorError, TokenId};
 use tilewright_scheduler::{RejectReason, RequestId};
 
 /// The scheduler did not take it.
@@ -63,6 +63,29 @@ pub(crate) fn capacity_reduced(limit: usize) -> ApiError {
         "capacity_reduced",
         format!(
             "the device now has room for {limit} tokens only, fewer than this request already has; start a shorter conversation"
+        ),
+    )
+}
+
+/// Its place in the queue went to another.
+pub(crate) fn displaced() -> ApiError {
+    ApiError::new(
+        "rate_limit_error",
+        Some("displaced"),
+        None,
+        "the queue was full and a request that someone is looking at took this one's place; send it again when others have ended",
+    )
+}
+
+/// A token that a request is to be resumed with.
+pub(crate) fn unknown_resumed_token(at: usize, token: TokenId, vocabulary: u32) -> ApiError {
+    ApiError::new(
+        "invalid_request_error",
+        Some("invalid_resume"),
+        Some(&format!("resume.tokens[{at}]")),
+        format!(
+            "resume.tokens[{at}] is {token} and the model's vocabulary ends at {vocabulary}; resume a request with the tokens of its own \
+             chunks, on the same model"
         ),
     )
 }

@@ -10,9 +10,10 @@ use crate::service::{Outside, Service};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesUnordered;
 use std::rc::Rc;
+use std::time::Duration;
 use tilewright_api::ApiError;
 use tilewright_plan::{Capacity, Executor, ExecutorError, StepId, StepOutput, StepPlan};
-use tilewright_scheduler::{Event, Millis, StepFailure};
+use tilewright_scheduler::{Event, Micros, StepFailure};
 
 type Source = Box<dyn FnMut() -> LocalBoxFuture<'static, Result<Box<dyn Executor>, LoadError>>>;
 type Pause = Rc<dyn Fn() -> LocalBoxFuture<'static, ()>>;
@@ -25,6 +26,8 @@ pub(crate) struct Executors {
     making: bool,
     device: String,
     capacity: Capacity,
+    /// When the last step's result came.
+    last_end: Duration,
     /// Why the last step failed, or the executor was lost.
     failure: ExecutorError,
     pub(crate) pause: Option<Pause>,
@@ -34,7 +37,7 @@ pub(crate) struct Executors {
 /// What was under way and has come.
 pub(crate) enum Arrived {
     /// A step's result.
-    Step { epoch: u64, step: StepId, issued: Millis, result: Result<StepOutput, ExecutorError> },
+    Step { epoch: u64, step: StepId, issued: Duration, result: Result<StepOutput, ExecutorError> },
     /// Another executor.
     Executor { epoch: u64, result: Result<Box<dyn Executor>, LoadError> },
 }
@@ -56,6 +59,7 @@ impl Executors {
             epoch: 0,
             source: None,
             making: false,
+            last_end: Duration::ZERO,
             failure: ExecutorError::Lost { reason: "it was never there".to_owned() },
             pause: None,
             under_way: FuturesUnordered::new(),
@@ -82,7 +86,7 @@ impl Executors {
         }
     }
 
-    pub(crate) fn issue(&mut self, epoch: u64, step: StepId, plan: StepPlan, issued: Millis) {
+    pub(crate) fn issue(&mut self, epoch: u64, step: StepId, plan: StepPlan, issued: Duration) {
         let Some(executor) = self.current.as_mut().filter(|_| epoch == self.epoch) else { return };
         let result = executor.issue(step, plan);
         let pause = self.pause.clone();
@@ -124,7 +128,11 @@ impl Service {
         match arrived {
             Arrived::Step { epoch, .. } if epoch != self.executors.epoch => {}
             Arrived::Step { epoch, step, issued, result } => {
-                let elapsed = tilewright_scheduler::Micros(outside.now().since(issued).0 * 1000);
+                // Steps are issued ahead, and wait for the one before.
+                let now = (outside.clock)();
+                let elapsed = now.saturating_sub(issued.max(self.executors.last_end));
+                self.executors.last_end = now;
+                let elapsed = Micros(elapsed.as_micros() as u64);
                 let event = match result {
                     Ok(StepOutput { sampled: tokens, .. }) => Event::StepDone { epoch, step, tokens, elapsed },
                     Err(error) => {

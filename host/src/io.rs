@@ -19,7 +19,7 @@ pub enum Input {
         /// Who.
         client: ClientId,
     },
-    /// What a client's user sees. The first-come scheduler doesn't look at it.
+    /// What a client's user sees: it decides whose requests go first.
     State {
         /// Whose state.
         client: ClientId,
@@ -40,6 +40,8 @@ pub enum Input {
         endpoint: Endpoint,
         /// The JSON body.
         body: Value,
+        /// What an engine that is gone had already answered, if one had begun.
+        resume: Option<Resume>,
     },
     /// A request is no longer wanted. It ends with what it has; unknown ones are ignored.
     Cancel {
@@ -48,14 +50,21 @@ pub enum Input {
         /// Which.
         request: RequestId,
     },
-    /// A client has received a request's chunks up to and including `seq`. The first-come scheduler doesn't look at it.
+    /// A client has read a request's chunks up to and including `seq`. A request whose client leaves 256 tokens unread
+    /// stands still until it reads on. Chunks that were never sent can't be acknowledged: that changes nothing.
     Ack {
         /// Who.
         client: ClientId,
         /// Of which request.
         request: RequestId,
-        /// The newest chunk received.
+        /// The newest chunk read.
         seq: u64,
+    },
+    /// The executor has less memory from now on, or as much as it had before: so many KV blocks, never more than it was made
+    /// with. Requests that fit no longer end with an error, the others go on.
+    Capacity {
+        /// The new number.
+        blocks: u32,
     },
     /// Tell a client what goes on, all clients' requests included. Answered by [`Output::Snapshot`]; nothing is computed for it
     /// unless it is asked for.
@@ -67,6 +76,18 @@ pub enum Input {
     },
     /// End every request with an error and return.
     Shutdown,
+}
+
+/// An answer that another engine had begun: what its client has of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The [tokens](Output::Chunk::tokens) of all chunks that came. They count as generated, and are not said again.
+    pub tokens: Vec<TokenId>,
+    /// The answer's `id`, for the chunks to come.
+    pub id: String,
+    /// The answer's `created`, in seconds since 1970.
+    #[serde(rename = "created")]
+    pub created_s: u64,
 }
 
 /// What a service says.
@@ -82,6 +103,8 @@ pub enum Output {
         seq: u64,
         /// In `OpenAI`'s form.
         body: Value,
+        /// What the answer has come to since the chunk before: the tokens to resume it with, should this engine be lost.
+        tokens: Vec<TokenId>,
     },
     /// A request's end, after its last chunk.
     Done {
@@ -120,7 +143,7 @@ pub struct RequestReport {
     pub request: RequestId,
     /// The prompt as the model read it.
     pub prompt: Vec<TokenId>,
-    /// What it answered, a final stop id included.
+    /// What it answered, what it was resumed with and a final stop id included.
     pub output: Vec<TokenId>,
     /// How it ended: a stop string counts as [`FinishReason::Stop`].
     pub reason: FinishReason,

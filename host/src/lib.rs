@@ -19,15 +19,20 @@
 //! - [`load`](mod@load): files to a service, and what can be wrong with them
 //! - [`io`]: what a service is told and what it says
 //! - [`service`]: the parts together, and the one task that drives them
+//! - `submit`: a request's way in, or in again
 //! - `requests`: the live requests' text side
+//! - `acks`: from chunks that a client has read to emits that the scheduler counts
 //! - `commands`: what the scheduler wants done
 //! - `executors`: steps under way, a lost executor, and making another
+//! - [`back_off`]: how long to wait before each attempt at a new executor
 //! - `errors`: what ends a request, as the client reads it
 //! - [`logits`]: what the model computes, without scheduler and sampler
 //! - [`single`]: one request to its end, for a program that has only one
 
 #![forbid(unsafe_code)]
 
+mod acks;
+pub mod back_off;
 mod commands;
 mod errors;
 mod executors;
@@ -38,9 +43,11 @@ pub mod logits;
 mod requests;
 pub mod service;
 pub mod single;
+mod submit;
 
+pub use back_off::BackOff;
 pub use files::{ByteStream, FileError, ModelFiles};
-pub use io::{Input, Output, RequestReport, Timings};
+pub use io::{Input, Output, RequestReport, Resume, Timings};
 pub use load::{LoadError, ModelLayout, Phase, Progress, load, load_weights};
 pub use logits::Logits;
 pub use service::Service;

@@ -8,7 +8,8 @@ use crate::errors;
 use crate::executors::{Arrived, Executors};
 use crate::io::{Input, Output, RequestReport};
 use crate::load::LoadError;
-use crate::requests::{Ending, Name, Request, Requests};
+use crate::requests::{Ending, Name, Requests};
+use crate::submit::Submission;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FusedStream, Stream, StreamExt};
 use std::future::Future;
@@ -16,14 +17,14 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tilewright_api::{ApiError, ChatModel, Completion, Endpoint, Limits};
+use tilewright_api::{ApiError, ChatModel};
 use tilewright_engine::{MemoryUse, ModelConfig};
 use tilewright_plan::{Capacity, Executor};
-use tilewright_scheduler::{ClientId, Config, Event, Millis, Priority, RequestId, RequestSpec, Scheduler};
+use tilewright_scheduler::{Config, Event, Millis, Scheduler};
 
 /// A model that answers requests. See [`load`](crate::load()).
 pub struct Service {
-    model: Arc<ChatModel>,
+    pub(crate) model: Arc<ChatModel>,
     config: Option<ModelConfig>,
     memory: Option<MemoryUse>,
     pub(crate) scheduler: Scheduler,
@@ -31,7 +32,7 @@ pub struct Service {
     pub(crate) requests: Requests,
     on_ended: Option<Box<dyn FnMut(RequestReport)>>,
     /// Completions begun, for their ids and seeds.
-    begun: u64,
+    pub(crate) begun: u64,
 }
 
 /// What a service has from outside while it runs.
@@ -201,10 +202,15 @@ impl Service {
                 Event::ClientState { client, visible, focused, frozen }
             }
             Input::Cancel { client, request } => Event::Cancel { client, request },
-            Input::Ack { client, request, seq } => Event::Ack { client, request, seq },
-            Input::Submit { client, request, endpoint, body } => {
-                return self.submit(client, request, endpoint, &body, outside);
+            Input::Ack { client, request, seq: chunk } => {
+                let live = self.requests.get_mut(&(client, request));
+                let Some(seq) = live.and_then(|live| live.acks.read(chunk)) else { return };
+                Event::Ack { client, request, seq }
             }
+            Input::Submit { client, request, endpoint, body, resume } => {
+                return self.submit((client, request), Submission { endpoint, body, resume }, outside);
+            }
+            Input::Capacity { blocks } => Event::Capacity { blocks: blocks.min(self.capacity().blocks) },
             Input::Inspect { client, id } => {
                 return (outside.emit)(Output::Snapshot { client, id, snapshot: Box::new(self.scheduler.snapshot()) });
             }
@@ -212,57 +218,4 @@ impl Service {
         };
         self.schedule(event, outside);
     }
-
-    fn submit(
-        &mut self,
-        client: ClientId,
-        request: RequestId,
-        endpoint: Endpoint,
-        body: &serde_json::Value,
-        outside: &mut Outside<'_>,
-    ) {
-        let name = (client, request);
-        if self.requests.contains_key(&name) {
-            return outside.error(name, errors::duplicate(request));
-        }
-        if let Err(error) = self.executors.retry() {
-            return outside.error(name, error);
-        }
-        let now = (outside.clock)();
-        self.begun += 1;
-        let nonce = mix(mix(now.as_micros() as u64) ^ self.begun);
-        let limits = Limits { max_context: self.max_context() };
-        let prepared = match self.model.prepare_at(endpoint, body, limits, nonce, now.as_secs() as i64) {
-            Ok(prepared) => prepared,
-            Err(error) => return outside.error(name, error),
-        };
-        let prefix = match endpoint {
-            Endpoint::ChatCompletions => "chatcmpl",
-            Endpoint::Completions => "cmpl",
-        };
-        let id = format!("{prefix}-{nonce:016x}");
-        let completion = Completion::new(Arc::clone(&self.model), &prepared, id, now.as_secs());
-        let spec = RequestSpec {
-            sampling: prepared.sampling,
-            min_tokens: prepared.min_tokens,
-            // The model's own end ids are among them, unless the request ignores them.
-            stop_ids: prepared.stop_ids,
-            priority: match prepared.priority {
-                tilewright_api::request::Priority::Interactive => Priority::Interactive,
-                tilewright_api::request::Priority::Batch => Priority::Batch,
-            },
-            cache_salt: prepared.cache_salt,
-            ..RequestSpec::new(prepared.prompt.clone(), prepared.max_tokens)
-        };
-        self.requests.insert(name, Request::new(completion, prepared.prompt, now));
-        self.schedule(Event::Submit { client, request, spec }, outside);
-    }
-}
-
-/// Spreads a number over all 64 bits: the finalizer of splitmix64 (Steele, Lea, Flood 2014).
-fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

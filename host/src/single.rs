@@ -44,7 +44,7 @@ impl Service {
         mut on_chunk: impl FnMut(Value),
     ) -> Result<Completed, ApiError> {
         let (client, request) = (ClientId(0), RequestId(0));
-        let submit = Input::Submit { client, request, endpoint, body };
+        let submit = Input::Submit { client, request, endpoint, body, resume: None };
         let cancel = cancel.map(|()| Input::Cancel { client, request });
         let inputs = stream::once(ready(submit)).chain(stream::once(cancel));
         let (mut last, mut failed, mut report) = (None, None, None);

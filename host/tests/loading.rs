@@ -169,6 +169,7 @@ fn several_requests_at_once_on_the_real_executor_say_what_they_say_alone() {
             request: tilewright_host::RequestId(request),
             endpoint: Endpoint::Completions,
             body: body.clone(),
+            resume: None,
         })
         .collect();
     pollster::block_on(service.serve(

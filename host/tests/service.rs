@@ -28,7 +28,8 @@ fn cancel(client: u64, request: u64) -> Input {
 
 fn chat(client: u64, request: u64, mut body: serde_json::Value) -> Input {
     body["messages"] = json!([{ "role": "user", "content": "hello there" }]);
-    Input::Submit { client: ClientId(client), request: RequestId(request), endpoint: Endpoint::ChatCompletions, body }
+    let endpoint = Endpoint::ChatCompletions;
+    Input::Submit { client: ClientId(client), request: RequestId(request), endpoint, body, resume: None }
 }
 
 #[test]
@@ -91,6 +92,7 @@ fn a_bad_body_is_an_error_that_names_the_field_and_the_next_request_is_served() 
         request: RequestId(request),
         endpoint: Endpoint::Completions,
         body,
+        resume: None,
     };
     let inputs = vec![
         bad(1, json!("not an object")),
@@ -119,8 +121,8 @@ fn a_stop_string_ends_the_answer_before_it_and_frees_the_place() {
         let listener = Rc::clone(&reports);
         let service = service(depth, &Faults::default()).on_ended(move |report| listener.borrow_mut().push(report));
         let body = json!({ "prompt": "one", "max_tokens": 40, "ignore_eos": true, "stream": true, "stop": [stop] });
-        let stopped =
-            Input::Submit { client: ClientId(1), request: RequestId(1), endpoint: Endpoint::Completions, body };
+        let (client, request, endpoint) = (ClientId(1), RequestId(1), Endpoint::Completions);
+        let stopped = Input::Submit { client, request, endpoint, body, resume: None };
         let heard = serve(service, vec![stopped, submit(2, 1, "two", 10)], Vec::new());
         assert_eq!(heard[&(1, 1)].text, before);
         assert_eq!(heard[&(1, 1)].finish_reason.as_deref(), Some("stop"));
@@ -253,13 +255,14 @@ fn a_shutdown_ends_every_request_with_an_error() {
 }
 
 #[test]
-fn what_first_come_does_not_look_at_changes_nothing() {
+fn a_hidden_client_and_an_acknowledgement_from_the_future_change_no_answer() {
     let client = ClientId(1);
     let inputs = vec![
         Input::Hello { client },
         submit(1, 1, "one", 12),
-        Input::State { client, visible: false, focused: false, frozen: true },
+        Input::State { client, visible: false, focused: false, frozen: false },
         Input::Ack { client, request: RequestId(1), seq: 999 },
+        Input::Ack { client, request: RequestId(9), seq: 0 },
     ];
     assert_eq!(serve(service(2, &Faults::default()), inputs, Vec::new())[&(1, 1)], alone("one", 12));
 }

@@ -3,15 +3,15 @@
 //! The service is one task on the browser's event loop. Calls put what they say into its queue and return at once; what
 //! comes of it is told to `output`. Nothing here waits for a timer, which a hidden tab would slow.
 
-use crate::gpu_source;
+use crate::clock::clock;
+use crate::gpu_source::{self, GpuSource};
 use crate::messages::{Loading, Memory, Message, ModelInfo};
 use crate::model_files::JsModelFiles;
 use futures_channel::{mpsc, oneshot};
-use js_sys::{Date, Function, JSON};
+use js_sys::{Function, JSON};
 use serde::Serialize;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 use tilewright_api::ApiError;
 use tilewright_engine::{Device, LoadOptions};
 use tilewright_host::{ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, RequestId, Service};
@@ -73,7 +73,9 @@ async fn start(
     let mut tell = |now| progress.json(&Loading::from(now));
     let service =
         tilewright_host::load(&*files, layout.clone(), id, Device::Gpu(gpu), LoadOptions::default(), &mut tell).await?;
-    Ok(service.with_executor_source(move || gpu_source::another(Rc::clone(&files), layout.clone(), software)))
+    let back_off = RefCell::default();
+    let source = Rc::new(GpuSource { files, layout, software, clock: Box::new(clock()), back_off });
+    Ok(service.with_executor_source(move || Rc::clone(&source).another()))
 }
 
 impl Engine {
@@ -115,15 +117,22 @@ impl Engine {
         self.tell(Input::Gone { client: ClientId(client.into()) });
     }
 
-    /// A request: `endpoint` is `chat.completions` or `completions`, `body` is JSON.
-    pub fn submit(&self, client: u32, request: u32, endpoint: &str, body: &str) {
+    /// What a client's user sees.
+    pub fn state(&self, client: u32, visible: bool, focused: bool, frozen: bool) {
+        self.tell(Input::State { client: ClientId(client.into()), visible, focused, frozen });
+    }
+
+    /// A request: `endpoint` is `chat.completions` or `completions`, `body` is JSON, and so is `resume`, a `Resume` of
+    /// protocol.ts.
+    pub fn submit(&self, client: u32, request: u32, endpoint: &str, body: &str, resume: Option<String>) {
         let endpoint = match endpoint {
             "chat.completions" => Endpoint::ChatCompletions,
             _ => Endpoint::Completions,
         };
         let (client, request) = (ClientId(client.into()), RequestId(request.into()));
-        match serde_json::from_str(body) {
-            Ok(body) => self.tell(Input::Submit { client, request, endpoint, body }),
+        let resume = resume.map(|resume| serde_json::from_str(&resume)).transpose();
+        match serde_json::from_str(body).and_then(|body| Ok((body, resume?))) {
+            Ok((body, resume)) => self.tell(Input::Submit { client, request, endpoint, body, resume }),
             Err(error) => {
                 let error = ApiError::new(
                     "invalid_request_error",
@@ -134,6 +143,12 @@ impl Engine {
                 self.output.json(&Message::Error { client, request: Some(request), error });
             }
         }
+    }
+
+    /// The client has read a request's chunks up to and including `seq`.
+    pub fn ack(&self, client: u32, request: u32, seq: f64) {
+        let seq = seq as u64;
+        self.tell(Input::Ack { client: ClientId(client.into()), request: RequestId(request.into()), seq });
     }
 
     /// A request is no longer wanted.
@@ -167,15 +182,6 @@ fn info(id: &str, adapter: &str, service: &Service) -> ModelInfo {
         context: service.max_context(),
         vocabulary: service.capacity().vocabulary,
         memory,
-    }
-}
-
-/// Time since the Unix epoch. The system's clock may be set back; this one then stands still.
-fn clock() -> impl Fn() -> Duration {
-    let latest = Cell::new(0.0_f64);
-    move || {
-        latest.set(latest.get().max(Date::now()));
-        Duration::from_secs_f64(latest.get() / 1e3)
     }
 }
 

@@ -4,6 +4,7 @@
 //! there and who hears what is the worker's TypeScript (`web/ts`), which knows no wasm. Here their types meet:
 //!
 //! - [`engine`]: a running service that is told things by calls and answers by one callback
+//! - `clock`: the time, for steps of a fraction of a millisecond
 //! - `gpu_source`: the GPU, and another one when it is lost
 //! - [`model_files`]: the host's `ModelFiles` over a JS object's callbacks, so that downloads and caches stay in JS
 //! - `messages`: what crosses as JSON; strings, because a number, a `null` and a missing field stay what they are
@@ -12,6 +13,7 @@
 
 #![cfg(target_arch = "wasm32")]
 
+mod clock;
 pub mod engine;
 mod gpu_source;
 pub mod logits;

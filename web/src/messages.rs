@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tilewright_api::ApiError;
 use tilewright_host::{ClientId, Output, Phase, Progress, RequestId, Snapshot};
+use tilewright_plan::TokenId;
 
 /// `WasmOutput`.
 #[derive(Serialize)]
@@ -14,6 +15,7 @@ pub(crate) enum Message {
         request: RequestId,
         seq: u64,
         chunk: Value,
+        tokens: Vec<TokenId>,
     },
     Done {
         client: ClientId,
@@ -40,7 +42,9 @@ pub(crate) enum Message {
 impl From<Output> for Message {
     fn from(output: Output) -> Self {
         match output {
-            Output::Chunk { client, request, seq, body } => Self::Chunk { client, request, seq, chunk: body },
+            Output::Chunk { client, request, seq, body, tokens } => {
+                Self::Chunk { client, request, seq, chunk: body, tokens }
+            }
             Output::Done { client, request } => Self::Done { client, request },
             Output::Error { client, request, error } => Self::Error { client, request, error },
             Output::Snapshot { client, id, snapshot } => Self::Snapshot { client, id, snapshot },

@@ -121,9 +121,30 @@ impl Completion {
             if self.stopped {
                 break;
             }
-            self.take(token, &mut said);
+            let start = self.certain;
+            let shown = self.take(token.token, &mut said);
+            if let Some(logprobs) = self.logprobs.as_mut().filter(|_| shown) {
+                logprobs.push(token, start, self.certain.0);
+            }
         }
         Progress { chunks: self.say(&said, false), stopped: self.stopped }
+    }
+
+    /// Takes up an answer that was begun elsewhere: all chunks that [`push`](Self::push) gave for these tokens there were
+    /// sent. Comes before anything else, once. Says whether they end the answer: at a stop id or stop text, after which
+    /// further tokens are ignored.
+    ///
+    /// Chunks go on where those ended. The one thing lost is the log-probability of a token whose text was just then held
+    /// back: it has no entry.
+    pub fn resume(&mut self, tokens: &[TokenId]) -> Option<FinishReason> {
+        let mut said = String::new();
+        let ended = tokens.iter().any(|&token| !self.take(token, &mut said) || self.stopped);
+        self.began = true;
+        self.said += said.len();
+        if !self.stream {
+            self.whole_text.push_str(&said);
+        }
+        ended.then_some(FinishReason::Stop)
     }
 
     /// No more tokens come: what was held back, the reason, and usage; or the whole answer if it wasn't streamed. After
@@ -161,19 +182,17 @@ impl Completion {
         self.generated
     }
 
-    fn take(&mut self, sampled: &Sampled, said: &mut String) {
+    /// Text up to what is certain; false if it is a stop id, which ends the answer and is no part of it, whether it has a
+    /// text or not.
+    fn take(&mut self, token: TokenId, said: &mut String) -> bool {
         self.generated += 1;
-        if self.generated >= self.min_tokens as usize && self.stop_ids.contains(&sampled.token) {
-            // It ends the answer and is no part of it, whether it has a text or not.
-            return;
+        if self.generated >= self.min_tokens as usize && self.stop_ids.contains(&token) {
+            return false;
         }
-        let start = self.certain;
         let mut text = String::new();
-        self.decoder.push(self.model.tokenizer().visible(sampled.token), &mut text);
+        self.decoder.push(self.model.tokenizer().visible(token), &mut text);
         self.stopped = self.pass(&text, said);
-        if let Some(logprobs) = &mut self.logprobs {
-            logprobs.push(sampled, start, self.certain.0);
-        }
+        true
     }
 
     /// Certain text through the stop texts; true if one was met.

@@ -50,8 +50,12 @@ pub fn capacity(depth: u32) -> Capacity {
 
 impl FakeExecutor {
     pub fn new(depth: u32, faults: &Faults) -> Self {
+        Self::with_capacity(capacity(depth), faults)
+    }
+
+    pub fn with_capacity(capacity: Capacity, faults: &Faults) -> Self {
         Self {
-            model: Rc::new(RefCell::new(FakeModel::new(capacity(depth)))),
+            model: Rc::new(RefCell::new(FakeModel::new(capacity))),
             faults: faults.clone(),
             lost: false,
             plans: Rc::default(),
@@ -126,7 +130,13 @@ pub fn clock() -> impl Fn() -> Duration {
 
 pub fn submit(client: u64, request: u64, prompt: &str, max_tokens: u32) -> Input {
     let body = serde_json::json!({ "prompt": prompt, "max_tokens": max_tokens, "ignore_eos": true, "stream": true });
-    Input::Submit { client: ClientId(client), request: RequestId(request), endpoint: Endpoint::Completions, body }
+    Input::Submit {
+        client: ClientId(client),
+        request: RequestId(request),
+        endpoint: Endpoint::Completions,
+        body,
+        resume: None,
+    }
 }
 
 /// What a service said, and to whom.
