@@ -1,22 +1,15 @@
 /**
- * One response as it arrives: an async iterable of chunks, fed by the link and read by the page. Chunks wait here until
+ * One response as it arrives: an async iterable of chunks, fed by its request and read by the page. Chunks wait here until
  * they are asked for. Leaving the loop early (`break`, `return`, a throw) cancels the request.
  */
 
 import { TilewrightError } from "./errors.js";
 
-/** Where the link puts what arrives for one request. */
-export interface ResponseSink {
-  chunk(body: unknown): void;
-  done(): void;
-  fail(reason: unknown): void;
-}
-
 type End = { kind: "done" } | { kind: "failed"; reason: unknown };
 
 /** A streamed response. It is read once. */
-export class ChunkStream<T> implements AsyncIterable<T>, ResponseSink {
-  readonly #waiting: T[] = [];
+export class ChunkStream<T> implements AsyncIterable<T> {
+  readonly #waiting: { chunk: T; read: () => void }[] = [];
   readonly #cancel: () => void;
   #end: End | undefined;
   #wake: (() => void) | undefined;
@@ -33,9 +26,10 @@ export class ChunkStream<T> implements AsyncIterable<T>, ResponseSink {
     if (this.#waiting.length === 0 && this.#end?.kind === "failed") throw this.#end.reason;
   }
 
-  chunk(body: unknown): void {
+  /** @param read called when the reader takes it */
+  chunk(body: unknown, read: () => void): void {
     if (this.#end) return;
-    this.#waiting.push(body as T);
+    this.#waiting.push({ chunk: body as T, read });
     this.#notify();
   }
 
@@ -65,8 +59,11 @@ export class ChunkStream<T> implements AsyncIterable<T>, ResponseSink {
     return {
       next: async () => {
         await this.#something();
-        const value = this.#waiting.shift();
-        if (value !== undefined) return { done: false, value };
+        const first = this.#waiting.shift();
+        if (first) {
+          first.read();
+          return { done: false, value: first.chunk };
+        }
         const end = this.#end;
         if (end?.kind === "failed") {
           // An iterator that threw is over.

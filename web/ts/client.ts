@@ -2,14 +2,15 @@
  * The page's side: `connect()`, and the object with OpenAI's methods that it gives.
  *
  * The object outlives its link to the worker. When a link ends (the browser restarted the worker, the page went into the
- * back/forward cache), requests on it fail with an error that says so, and the next request opens a new link.
+ * back/forward cache), live requests open a new one and go on over it, as the next request would.
  */
 
 import { ofThisBuild } from "./build-id.js";
-import { ChunkStream, whole } from "./chunk-stream.js";
-import { TilewrightError, connectionError, deviceError } from "./errors.js";
+import type { ChunkStream } from "./chunk-stream.js";
+import { TilewrightError, connectionError, deviceError, lossError } from "./errors.js";
 import { Link } from "./link.js";
-import { holdLock } from "./liveness.js";
+import { send } from "./live-request.js";
+import { holdLock, whenReleased } from "./liveness.js";
 import { readModelAddress, type ModelAddress } from "./model-address.js";
 import type {
   ChatCompletion,
@@ -18,6 +19,7 @@ import type {
   Completion,
   CompletionRequest,
 } from "./openai.js";
+import { PageWatch } from "./page-state.js";
 import { openWorker, preferredPlacement, type Placement } from "./placement.js";
 import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
@@ -113,13 +115,16 @@ class Client {
   #open: Link | undefined;
   #info: ModelInfo | undefined;
   #closed: { reason: unknown } | undefined;
+  readonly #page = new PageWatch({ window: globalThis, document }, (state) => this.#open?.state(state));
+  /** While the page is in the back/forward cache: a page that is written to, or holds a lock, is thrown out of it. */
+  #away: { back: Promise<void>; isBack: () => void } | undefined;
 
   constructor(model: ModelAddress, workerUrl: URL, options: ConnectOptions) {
     this.#model = model;
     this.#workerUrl = workerUrl;
     this.#options = options;
-    // A page in the back/forward cache must not be written to, or the browser throws it out; it reconnects when used again.
     addEventListener("pagehide", this.#pageHidden);
+    addEventListener("pageshow", this.#pageShown);
   }
 
   /** What the page is given. */
@@ -153,6 +158,7 @@ class Client {
 
   /** The open link, or a new one if there is none. */
   async link(): Promise<Link> {
+    while (this.#away && !this.#closed) await this.#away.back;
     if (this.#closed) throw this.#closed.reason;
     if (!this.#link) {
       const link = this.#connect();
@@ -168,12 +174,25 @@ class Client {
     if (this.#closed) return;
     this.#closed = { reason };
     removeEventListener("pagehide", this.#pageHidden);
+    removeEventListener("pageshow", this.#pageShown);
+    this.#page.close();
+    this.#away?.isBack();
     this.#open?.end(reason);
   }
 
   readonly #pageHidden = (event: PageTransitionEvent): void => {
-    if (!event.persisted) return;
-    this.#open?.end(connectionError("page_hidden", "the page was left; send the request again"));
+    if (!event.persisted || this.#away) return;
+    let isBack = (): void => undefined;
+    const back = new Promise<void>((resolve) => {
+      isBack = resolve;
+    });
+    this.#away = { back, isBack };
+    this.#open?.end(lossError("page_hidden", "the page was left while it connected; connect again"));
+  };
+
+  readonly #pageShown = (): void => {
+    this.#away?.isBack();
+    this.#away = undefined;
   };
 
   async #connect(): Promise<Link> {
@@ -192,6 +211,7 @@ class Client {
     const client = crypto.randomUUID();
     const lock = `tilewright client ${client}`;
     const unlock = await holdLock(navigator.locks, lock);
+    const ended = new AbortController();
     let link: Link;
     try {
       // The browser reports a failure in a later task, when the link is there.
@@ -202,6 +222,7 @@ class Client {
         client,
         lock,
         page: { title: document.title, url: location.href },
+        state: this.#page.state,
         model: this.#model,
         stallMs: this.#options.stallMs,
         onProgress: this.#options.onProgress,
@@ -209,7 +230,13 @@ class Client {
           this.#info = info;
         },
         onError: this.#options.onError,
+        onWelcome: (alive) => {
+          whenReleased(navigator.locks, alive, ended.signal, () => {
+            link.end(lossError("worker_gone", "the worker that runs the model ended; the next request starts it anew"));
+          });
+        },
         onEnd: () => {
+          ended.abort();
           unlock();
           opened.release();
           if (this.#open === link) {
@@ -231,57 +258,17 @@ class Client {
   async #create(endpoint: Endpoint, body: CompletionBody, options: RequestOptions = {}): Promise<unknown> {
     const { signal: inBody, ...fields } = body;
     const signal = anySignal(options.signal, inBody);
-    signal?.throwIfAborted();
-    const request = plainJson(fields);
-    const link = await abortable(this.link(), signal);
-    return send(link, endpoint, request, body.stream === true, signal);
+    const streamed = body.stream === true;
+    return send(() => this.link(), { endpoint, body: plainJson(fields), streamed, signal });
   }
-}
-
-/** Sends one request over a link; what comes back is read as a stream, or gathered. */
-export async function send(
-  link: Link,
-  endpoint: Endpoint,
-  body: unknown,
-  streamed: boolean,
-  signal: AbortSignal | undefined,
-): Promise<unknown> {
-  signal?.throwIfAborted();
-  let over = (): void => undefined;
-  const stream = new ChunkStream<unknown>(() => {
-    over();
-    link.cancel(id);
-  });
-  const onAbort = (): void => {
-    link.cancel(id);
-    stream.fail(signal?.reason);
-  };
-  over = () => signal?.removeEventListener("abort", onAbort);
-  const id = link.request(endpoint, body, {
-    chunk: (chunk) => {
-      stream.chunk(chunk);
-    },
-    done: () => {
-      over();
-      stream.done();
-    },
-    fail: (reason) => {
-      over();
-      stream.fail(reason);
-    },
-  });
-  signal?.addEventListener("abort", onAbort, { once: true });
-  if (!streamed) return whole(stream);
-  await stream.started();
-  return stream;
 }
 
 type CompletionBody = (ChatCompletionRequest | CompletionRequest) & { stream?: boolean | null };
 
 /** What JSON keeps of a body: no `undefined`, no functions; a port would refuse the latter with an error that says little. */
-function plainJson(fields: object): unknown {
+function plainJson(fields: object): Record<string, unknown> {
   try {
-    return JSON.parse(JSON.stringify(fields)) as unknown;
+    return JSON.parse(JSON.stringify(fields)) as Record<string, unknown>;
   } catch (error) {
     throw new TilewrightError(
       {

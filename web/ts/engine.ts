@@ -5,7 +5,7 @@
 
 import type { ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
-import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+import type { Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
 
 /** What the engine itself knows of what goes on; it has not met the pages. */
@@ -15,10 +15,14 @@ export type SchedulerSnapshot = Omit<EngineSnapshot, "you" | "pages">;
 export interface Engine {
   readonly info: ModelInfo;
   hello(client: number): void;
+  /** What its user sees. */
+  state(client: number, state: PageState): void;
   /** Cancels all that the client asked for. */
   gone(client: number): void;
-  submit(client: number, request: number, endpoint: Endpoint, body: unknown): void;
+  submit(client: number, request: number, endpoint: Endpoint, body: unknown, resume: Resume | null): void;
   cancel(client: number, request: number): void;
+  /** The client has read a request's chunks up to and including `seq`. */
+  ack(client: number, request: number, seq: number): void;
   /** Tells `snapshot` what goes on. `id` names the question. */
   inspect(client: number, id: number): void;
   /** Frees the model. */
@@ -28,7 +32,8 @@ export interface Engine {
 /** Whom an engine tells. Nothing is told after `crashed`. */
 export interface EngineEvents {
   progress(progress: Progress): void;
-  chunk(client: number, request: number, seq: number, chunk: unknown): void;
+  /** `tokens` are those that the answer has come to since the chunk before. */
+  chunk(client: number, request: number, seq: number, chunk: unknown, tokens: number[]): void;
   done(client: number, request: number): void;
   error(client: number, request: number | undefined, error: ErrorObject): void;
   snapshot(client: number, id: number, snapshot: SchedulerSnapshot): void;

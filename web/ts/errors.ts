@@ -52,6 +52,20 @@ export function connectionError(code: string, message: string): TilewrightError 
   return new TilewrightError({ type: "connection_error", code, param: null, message });
 }
 
+/**
+ * The way ended, and a request on it may go on over another: the worker is gone, or the page was put away for a while.
+ */
+export function lossError(code: "worker_gone" | "worker_restarted" | "worker_silent" | "page_hidden", message: string) {
+  return new LossError({ type: "connection_error", code, param: null, message });
+}
+
+class LossError extends TilewrightError {}
+
+/** Whether a request that ended for this reason may go on elsewhere. */
+export function isLoss(reason: unknown): reason is TilewrightError {
+  return reason instanceof LossError;
+}
+
 /** A defect of the engine itself. */
 export function serverError(code: string, message: string): TilewrightError {
   return new TilewrightError({ type: "server_error", code, param: null, message });
@@ -67,7 +81,7 @@ export function toErrorObject(thrown: unknown): ErrorObject {
   return { type: "server_error", code: "internal_error", param: null, message };
 }
 
-function isErrorObject(value: unknown): value is ErrorObject {
+export function isErrorObject(value: unknown): value is ErrorObject {
   if (typeof value !== "object" || value === null) return false;
   const { type, code, param, message } = value as Record<string, unknown>;
   const optional = (field: unknown): boolean => field === null || typeof field === "string";

@@ -3,7 +3,10 @@ import type { Engine, EngineEvents, StartOptions } from "./engine.js";
 import type { ErrorObject } from "./errors.js";
 import { Host } from "./host.js";
 import type { Locks } from "./liveness.js";
-import { PROTOCOL, type FromHost, type ToHost } from "./protocol.js";
+import { PROTOCOL, type Endpoint, type HostMessage, type PageState, type Resume, type ToHost } from "./protocol.js";
+import { readFromHost } from "./protocol-reading.js";
+
+type Heard = HostMessage & { instance: string };
 
 const CRASH: ErrorObject = { type: "server_error", code: "engine_crashed", param: null, message: "it crashed" };
 
@@ -28,11 +31,18 @@ class FakeEngine implements Engine {
   hello(client: number): void {
     this.told.push(`hello ${client}`);
   }
+  state(client: number, state: PageState): void {
+    const words = Object.entries(state).filter(([, is]) => is);
+    this.told.push(`state ${client} ${words.map(([word]) => word).join("+")}`);
+  }
   gone(client: number): void {
     this.told.push(`gone ${client}`);
   }
-  submit(client: number, request: number): void {
-    this.told.push(`submit ${client}.${request}`);
+  submit(client: number, request: number, _: Endpoint, _body: unknown, resume: Resume | null): void {
+    this.told.push(`submit ${client}.${request}${resume ? ` after ${resume.tokens.join()}` : ""}`);
+  }
+  ack(client: number, request: number, seq: number): void {
+    this.told.push(`ack ${client}.${request} ${seq}`);
   }
   cancel(client: number, request: number): void {
     this.told.push(`cancel ${client}.${request}`);
@@ -48,12 +58,18 @@ class FakeEngine implements Engine {
 /** Locks that the test releases. */
 class FakeLocks implements Locks {
   readonly waiting = new Map<string, () => void>();
+  /** What the host holds itself. */
+  readonly held: string[] = [];
 
-  request(
+  async request(
     name: string,
     options: { signal?: AbortSignal },
     callback: () => Promise<void> | undefined,
   ): Promise<unknown> {
+    if (name.startsWith("tilewright host")) {
+      this.held.push(name);
+      return callback();
+    }
     return new Promise((resolve, reject) => {
       this.waiting.set(name, () => {
         resolve(callback());
@@ -68,25 +84,33 @@ class FakeLocks implements Locks {
 
 /** A page: what it heard, and what it says. */
 class Page {
-  readonly heard: FromHost[] = [];
+  readonly heard: Heard[] = [];
+  posts = 0;
+  aliveLock: string | null = null;
   readonly #port: MessagePort;
   #wake: (() => void) | undefined;
 
   constructor(
     host: Host,
     readonly lock: string,
+    protocol = PROTOCOL,
   ) {
     const channel = new MessageChannel();
     host.accept(channel.port2);
     this.#port = channel.port1;
     this.#port.addEventListener("message", (event: MessageEvent) => {
-      const message = event.data as FromHost;
-      if (message.type !== "welcome") this.heard.push(message);
+      const read = readFromHost(event.data);
+      if (!read) throw new Error(`not of the protocol: ${JSON.stringify(event.data)}`);
+      this.posts += 1;
+      for (const message of read.type === "batch" ? read.messages : [read]) {
+        if (message.type === "welcome") this.aliveLock = message.lock;
+        else this.heard.push({ ...message, instance: read.instance });
+      }
       this.#wake?.();
     });
     this.#port.start();
     const page = { title: `page ${lock}`, url: "https://a.example/" };
-    this.say({ type: "hello", protocol: PROTOCOL, client: lock, lock, ...page });
+    this.say({ type: "hello", protocol, client: lock, lock, ...page });
   }
 
   say(message: ToHost | { type: string }): void {
@@ -99,15 +123,15 @@ class Page {
     return this;
   }
 
-  ask(id: number): void {
-    this.say({ type: "request", id, endpoint: "chat.completions", body: {} });
+  ask(id: number, resume: Resume | null = null): void {
+    this.say({ type: "request", id, endpoint: "chat.completions", body: {}, resume });
   }
 
   /** Waits for a message of this type, and takes it. */
-  async hear<T extends FromHost["type"]>(type: T): Promise<FromHost & { type: T }> {
+  async hear<T extends HostMessage["type"]>(type: T): Promise<Heard & { type: T }> {
     for (;;) {
       const at = this.heard.findIndex((message) => message.type === type);
-      if (at >= 0) return this.heard.splice(at, 1)[0] as FromHost & { type: T };
+      if (at >= 0) return this.heard.splice(at, 1)[0] as Heard & { type: T };
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -173,6 +197,8 @@ describe("tabs and models", () => {
     expect(engines.length).toBe(1);
     expect(engines[0]?.told).toEqual(["hello 1", "hello 2", "hello 3"]);
     expect(ready.instance).toBe(host.instance);
+    expect(locks.held).toEqual([`tilewright host ${host.instance}`]);
+    expect([a, b, c].map(({ aliveLock }) => aliveLock)).toEqual(Array(3).fill(locks.held[0]));
     await c.settled();
   });
 
@@ -188,10 +214,10 @@ describe("tabs and models", () => {
     b.ask(1);
     await Promise.all([a.settled(), b.settled()]);
     const events = engines[0]?.events;
-    events?.chunk(2, 1, 0, "for b");
-    events?.chunk(1, 1, 0, "for a");
+    events?.chunk(2, 1, 0, "for b", [3]);
+    events?.chunk(1, 1, 0, "for a", [1]);
     events?.done(1, 1);
-    events?.chunk(1, 1, 1, "after the end");
+    events?.chunk(1, 1, 1, "after the end", []);
     await a.settled();
     expect((await b.hear("chunk")).chunk).toBe("for b");
     expect(a.heard.map(({ type }) => type)).toEqual(["chunk", "done"]);
@@ -206,6 +232,72 @@ describe("tabs and models", () => {
     expect((await b.hear("error")).error.code).toBe("file_not_found");
     await readyPage();
     expect(engines.length).toBe(2);
+  });
+});
+
+describe("what a tab says of itself and of its streams", () => {
+  test("its state reaches the engine after its hello, also when it was said before there was an engine", async () => {
+    const early = new Page(host, "early");
+    early.say({ type: "state", visible: true, focused: false, frozen: false });
+    early.load();
+    await early.settled();
+    loaded();
+    await early.hear("ready");
+    expect(engines[0]?.told).toEqual(["hello 1", "state 1 visible"]);
+    early.say({ type: "state", visible: true, focused: true, frozen: false });
+    early.say({ type: "state", visible: false, focused: false, frozen: true });
+    const late = new Page(host, "late");
+    late.say({ type: "state", visible: false, focused: false, frozen: false });
+    await late.load().hear("ready");
+    expect(engines[0]?.told.slice(2)).toEqual(["state 1 visible+focused", "state 1 frozen", "hello 2", "state 2 "]);
+  });
+
+  test("what it has read is acknowledged for its own live requests only", async () => {
+    const [a, b] = [await readyPage(), await readyPage()];
+    a.ask(1);
+    b.ask(2);
+    a.say({ type: "ack", acks: [{ id: 1, seq: 4 }] });
+    await Promise.all([a.settled(), b.settled()]);
+    const acks = [1, 2, 9].map((id) => ({ id, seq: 7 }));
+    b.say({ type: "ack", acks });
+    await b.settled();
+    engines[0]?.events.done(2, 2);
+    b.say({ type: "ack", acks });
+    await b.settled();
+    expect(engines[0]?.told.filter((told) => told.startsWith("ack"))).toEqual(["ack 1.1 4", "ack 2.2 7"]);
+  });
+
+  test("a request that it resumes begins where it says, also when the engine has to be loaded for it", async () => {
+    const a = new Page(host, "a").load();
+    a.ask(1, { tokens: [5, 6], id: "cmpl-1", created: 9 });
+    await a.settled();
+    loaded();
+    await a.hear("ready");
+    a.ask(2, { tokens: [], id: "cmpl-2", created: 9 });
+    await a.settled();
+    expect(engines[0]?.told.slice(1)).toEqual(["submit 1.1 after 5,6", "submit 1.2 after "]);
+  });
+
+  test("what the engine says in one turn comes as one message, in its order", async () => {
+    const a = await readyPage();
+    a.ask(1);
+    await a.settled();
+    const before = a.posts;
+    for (let seq = 0; seq < 5; seq++) engines[0]?.events.chunk(1, 1, seq, `chunk ${seq}`, [seq]);
+    engines[0]?.events.done(1, 1);
+    await a.hear("done");
+    expect(a.heard.map((message) => (message.type === "chunk" ? message.tokens[0] : -1))).toEqual([0, 1, 2, 3, 4]);
+    expect(a.posts - before).toBe(1);
+  });
+
+  test("a page of another version is told so, with both numbers, and nothing more", async () => {
+    const page = new Page(host, "old", PROTOCOL - 1).load();
+    const { error, id } = await page.hear("error");
+    expect([id, error.type, error.code]).toEqual([undefined, "connection_error", "protocol_mismatch"]);
+    expect(error.message).toContain(`protocol ${PROTOCOL - 1}`);
+    expect(error.message).toContain(`worker ${PROTOCOL}`);
+    expect(engines.length).toBe(0);
+    expect(locks.waiting.has("old")).toBe(false);
   });
 });
 
@@ -264,7 +356,7 @@ describe("a crash", () => {
     await b.hear("ready");
     expect(engines[1]?.told).toEqual(["hello 1", "hello 2", "submit 2.7"]);
     engines[0]?.events.done(2, 7);
-    engines[1]?.events.chunk(2, 7, 0, "x");
+    engines[1]?.events.chunk(2, 7, 0, "x", []);
     expect(await b.hear("chunk")).toMatchObject({ id: 7, chunk: "x" });
   });
 
@@ -309,15 +401,17 @@ describe("what goes on", () => {
 });
 
 describe("nonsense from a page", () => {
-  test.each([{ type: "nothing" }, { type: "load", model: 3 }, { type: "request", id: "1" }])(
-    "%j is answered in words, and the next message is heard",
-    async (message) => {
-      const page = new Page(host, "a");
-      page.say(message);
-      expect((await page.hear("error")).error.code).toBe("message_not_understood");
-      await page.settled();
-    },
-  );
+  test.each([
+    { type: "nothing" },
+    { type: "load", model: 3 },
+    { type: "request", id: "1" },
+    { type: "ack", acks: [1] },
+  ])("%j is answered in words, and the next message is heard", async (message) => {
+    const page = new Page(host, "a");
+    page.say(message);
+    expect((await page.hear("error")).error.code).toBe("message_not_understood");
+    await page.settled();
+  });
 
   test("a request without a model, and an id used twice, are errors of their own", async () => {
     const page = new Page(host, "a");

@@ -7,8 +7,10 @@
 
 import type { StartEngine } from "./engine.js";
 import { connectionError } from "./errors.js";
-import { whenReleased, type Locks } from "./liveness.js";
-import { PROTOCOL, readToHost, type HostMessage, type Port, type ToHost } from "./protocol.js";
+import { holdLock, whenReleased, type Locks } from "./liveness.js";
+import { Outbox } from "./outbox.js";
+import { PROTOCOL, type HostMessage, type PageState, type Port, type ToHost } from "./protocol.js";
+import { readToHost } from "./protocol-reading.js";
 import { ServedModel, type Member } from "./served-model.js";
 
 export interface HostOptions {
@@ -28,8 +30,18 @@ export class Host {
   readonly #models = new Map<string, { model: ServedModel; idle: ReturnType<typeof setTimeout> | undefined }>();
   #clients = 0;
 
+  /** Resolves with the name of the lock that tells pages that this host lives. */
+  readonly alive: Promise<string | null>;
+
   constructor(options: HostOptions) {
     this.#options = options;
+    const lock = `tilewright host ${this.instance}`;
+    this.alive = options.locks
+      ? holdLock(options.locks, lock).then(
+          () => lock,
+          () => null,
+        )
+      : Promise.resolve(null);
   }
 
   /** A page connected. */
@@ -68,10 +80,16 @@ export class Host {
 class Session implements Member {
   readonly client: number;
   page = { title: "", url: "" };
+  state: PageState | undefined;
   readonly #host: Host;
   readonly #port: Port;
   readonly #locks: Locks | undefined;
   readonly #ended = new AbortController();
+  readonly #outbox = new Outbox((messages) => {
+    const [first, ...more] = messages;
+    const message = more.length > 0 ? { type: "batch", messages } : first;
+    this.#port.postMessage({ ...message, instance: this.#host.instance });
+  });
   #using: { url: string; model: ServedModel } | undefined;
 
   constructor(host: Host, port: Port, client: number, locks: Locks | undefined) {
@@ -89,7 +107,7 @@ class Session implements Member {
   }
 
   send(message: HostMessage): void {
-    if (!this.#ended.signal.aborted) this.#port.postMessage({ ...message, instance: this.#host.instance });
+    this.#outbox.say(message);
   }
 
   #receive(data: unknown): void {
@@ -107,13 +125,12 @@ class Session implements Member {
     }
     switch (message.type) {
       case "hello":
-        this.page = { title: message.title, url: message.url };
-        this.send({ type: "welcome", protocol: PROTOCOL });
-        if (message.lock !== null && this.#locks) {
-          whenReleased(this.#locks, message.lock, this.#ended.signal, () => {
-            this.#end();
-          });
-        }
+        this.#hello(message);
+        return;
+      case "state":
+        this.state = { visible: message.visible, focused: message.focused, frozen: message.frozen };
+        this.#outbox.visible = message.visible;
+        this.#using?.model.stateOf(this);
         return;
       case "load":
         this.#leave();
@@ -124,13 +141,16 @@ class Session implements Member {
         return;
       case "request":
         if (this.#using) {
-          this.#using.model.submit(this.client, message.id, message.endpoint, message.body);
+          this.#using.model.submit(this.client, message);
         } else {
           this.#noModel(message.id);
         }
         return;
       case "cancel":
         this.#using?.model.cancel(this.client, message.id);
+        return;
+      case "ack":
+        this.#using?.model.ack(this.client, message.acks);
         return;
       case "inspect":
         if (this.#using) this.#using.model.inspect(this, message.id);
@@ -142,6 +162,29 @@ class Session implements Member {
       case "bye":
         this.#end();
     }
+  }
+
+  #hello({ protocol, lock, title, url }: ToHost & { type: "hello" }): void {
+    if (protocol !== PROTOCOL) {
+      const error = connectionError(
+        "protocol_mismatch",
+        `this page and the worker that runs the model come from different versions of the library (the page speaks ` +
+          `protocol ${protocol}, the worker ${PROTOCOL}), so they would misunderstand each other; reload every tab of ` +
+          "this site, and if that does not help, see that tilewright.js and tilewright-worker.js are of one version",
+      );
+      this.send({ type: "error", error: error.toJSON() });
+      this.#outbox.flush();
+      this.#end();
+      return;
+    }
+    this.page = { title, url };
+    void this.#host.alive.then((alive) => {
+      this.send({ type: "welcome", protocol: PROTOCOL, lock: alive });
+    });
+    if (lock === null || !this.#locks) return;
+    whenReleased(this.#locks, lock, this.#ended.signal, () => {
+      this.#end();
+    });
   }
 
   #noModel(id: number): void {
@@ -158,6 +201,7 @@ class Session implements Member {
     if (this.#ended.signal.aborted) return;
     this.#leave();
     this.#ended.abort();
+    this.#outbox.close();
     this.#port.close();
   }
 }

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { ChunkStream } from "./chunk-stream.js";
-import { send } from "./client.js";
-import { TilewrightError } from "./errors.js";
+import { TilewrightError, isLoss } from "./errors.js";
 import { Link, type LinkOptions } from "./link.js";
+import { send } from "./live-request.js";
 import { PROTOCOL, type HostMessage, type ModelInfo, type ToHost } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
 
@@ -37,6 +37,10 @@ class FakeHost {
 
   say(message: HostMessage): void {
     this.#port.postMessage({ ...message, instance: this.instance });
+  }
+
+  batch(messages: HostMessage[]): void {
+    this.#port.postMessage({ type: "batch", messages, instance: this.instance });
   }
 
   /** The next message of this type. */
@@ -79,7 +83,25 @@ async function ready(options: Partial<LinkOptions> = {}): Promise<Link> {
 
 type Stream = ChunkStream<unknown>;
 const start = (link: Link, signal?: AbortSignal): Promise<Stream> =>
-  send(link, "chat.completions", {}, true, signal) as Promise<Stream>;
+  send(() => Promise.resolve(link), {
+    endpoint: "chat.completions",
+    body: {},
+    streamed: true,
+    signal,
+  }) as Promise<Stream>;
+
+/** A request without a stream. */
+const gather = (link: Link, signal?: AbortSignal): Promise<unknown> =>
+  send(() => Promise.resolve(link), { endpoint: "completions", body: { prompt: "x" }, streamed: false, signal });
+
+/** A request on a link, without what goes on over others. */
+function request(link: Link): { failed: Promise<unknown> } {
+  return {
+    failed: new Promise((fail) => {
+      link.request("completions", {}, null, { chunk: () => undefined, done: () => undefined, fail });
+    }),
+  };
+}
 
 async function read(stream: Stream): Promise<unknown[]> {
   const chunks: unknown[] = [];
@@ -120,7 +142,7 @@ describe("opening", () => {
 
   test("a worker of another protocol is an error in words", async () => {
     const link = open();
-    host.say({ type: "welcome", protocol: PROTOCOL + 1 });
+    host.say({ type: "welcome", protocol: PROTOCOL + 1, lock: null });
     await expect(link.ready).rejects.toThrow(/reload every tab/);
   });
 });
@@ -134,11 +156,11 @@ describe("a request", () => {
       number,
       number,
     ];
-    host.say({ type: "chunk", id: second, seq: 0, chunk: "b0" });
-    host.say({ type: "chunk", id: first, seq: 0, chunk: "a0" });
-    host.say({ type: "chunk", id: second, seq: 1, chunk: "b1" });
+    host.say({ type: "chunk", id: second, seq: 0, chunk: "b0", tokens: [] });
+    host.say({ type: "chunk", id: first, seq: 0, chunk: "a0", tokens: [] });
+    host.say({ type: "chunk", id: second, seq: 1, chunk: "b1", tokens: [] });
     host.say({ type: "done", id: second });
-    host.say({ type: "chunk", id: first, seq: 1, chunk: "a1" });
+    host.say({ type: "chunk", id: first, seq: 1, chunk: "a1", tokens: [] });
     host.say({ type: "done", id: first });
     expect(await read(await a)).toEqual(["a0", "a1"]);
     expect(await read(await b)).toEqual(["b0", "b1"]);
@@ -146,10 +168,10 @@ describe("a request", () => {
 
   test("without a stream gives the whole answer", async () => {
     const link = await ready();
-    const answer = send(link, "completions", { prompt: "x" }, false, undefined);
+    const answer = gather(link);
     const request = await host.next("request");
     expect(request).toMatchObject({ endpoint: "completions", body: { prompt: "x" } });
-    host.say({ type: "chunk", id: request.id, seq: 0, chunk: { object: "text_completion" } });
+    host.say({ type: "chunk", id: request.id, seq: 0, chunk: { object: "text_completion" }, tokens: [] });
     host.say({ type: "done", id: request.id });
     expect(await answer).toEqual({ object: "text_completion" });
   });
@@ -170,7 +192,7 @@ describe("a request", () => {
     const link = await ready();
     const answer = start(link);
     const { id } = await host.next("request");
-    host.say({ type: "chunk", id, seq: 0, chunk: "a" });
+    host.say({ type: "chunk", id, seq: 0, chunk: "a", tokens: [] });
     const chunks = (await answer)[Symbol.asyncIterator]();
     expect(await chunks.next()).toEqual({ done: false, value: "a" });
     const next = chunks.next();
@@ -188,7 +210,7 @@ describe("a request", () => {
     const abort = new AbortController();
     const answer = start(link, abort.signal);
     const { id } = await host.next("request");
-    host.say({ type: "chunk", id, seq: 0, chunk: "a" });
+    host.say({ type: "chunk", id, seq: 0, chunk: "a", tokens: [] });
     const stream = await answer;
     const cancelled = host.next("cancel");
     abort.abort();
@@ -208,7 +230,7 @@ describe("a request", () => {
   test("aborted while it waits for its first chunk rejects", async () => {
     const link = await ready();
     const abort = new AbortController();
-    const answer = send(link, "chat.completions", {}, false, abort.signal);
+    const answer = gather(link, abort.signal);
     const { id } = await host.next("request");
     const cancelled = host.next("cancel");
     abort.abort(new Error("my reason"));
@@ -221,7 +243,7 @@ describe("a request", () => {
     for (const early of [false, true]) {
       const answer = start(link);
       const { id } = await host.next("request");
-      host.say({ type: "chunk", id, seq: 0, chunk: "a" });
+      host.say({ type: "chunk", id, seq: 0, chunk: "a", tokens: [] });
       if (!early) host.say({ type: "done", id });
       for await (const chunk of await answer) {
         expect(chunk).toBe("a");
@@ -243,6 +265,32 @@ describe("a request", () => {
     const stream = await answer;
     await read(stream);
     await expect(read(stream)).rejects.toMatchObject({ code: "stream_already_read" });
+  });
+});
+
+describe("what the page says of itself", () => {
+  test("its state comes right after hello, and again when it changes", async () => {
+    const state = { visible: true, focused: true, frozen: false };
+    const link = open({ state });
+    await host.next("load");
+    expect(host.heard.map(({ type }) => type)).toEqual(["hello", "state", "load"]);
+    link.state({ ...state, focused: false });
+    expect(await host.next("state")).toEqual({ type: "state", visible: true, focused: false, frozen: false });
+  });
+
+  test("what it has read is acknowledged once for several chunks, and not before it is read", async () => {
+    const link = await ready();
+    const answer = start(link);
+    const { id } = await host.next("request");
+    const messages = [0, 1, 2].map((seq) => ({ type: "chunk" as const, id, seq, chunk: `${seq}`, tokens: [seq] }));
+    host.batch(messages);
+    const chunks = (await answer)[Symbol.asyncIterator]();
+    await chunks.next();
+    await chunks.next();
+    expect(host.heard.some(({ type }) => type === "ack")).toBe(false);
+    expect(await host.next("ack")).toEqual({ type: "ack", acks: [{ id, seq: 1 }] });
+    await chunks.next();
+    expect(await host.next("ack")).toEqual({ type: "ack", acks: [{ id, seq: 2 }] });
   });
 });
 
@@ -279,21 +327,34 @@ describe("the end of a link", () => {
     await expect(start(link)).rejects.toThrow("closed");
   });
 
-  test("another host instance answering ends it: the requests are not there any more", async () => {
+  test("another host instance answering loses the requests on it", async () => {
     const link = await ready();
-    const answer = start(link);
+    const sink = request(link);
     await host.next("request");
     host.instance = "host-2";
     host.say({ type: "pong" });
-    await expect(answer).rejects.toMatchObject({ code: "worker_restarted" });
+    const reason = await sink.failed;
+    expect(reason).toMatchObject({ code: "worker_restarted" });
+    expect(isLoss(reason)).toBe(true);
   });
 
-  test("a host that leaves pings unanswered ends it", async () => {
+  test("a host that leaves pings unanswered loses the requests on it", async () => {
     const onEnd = vi.fn();
     const link = await ready({ onEnd, times: { ping: 15, missed: 2 } });
-    await expect(start(link)).rejects.toMatchObject({ code: "worker_silent" });
+    const reason = await request(link).failed;
+    expect(reason).toMatchObject({ code: "worker_silent" });
+    expect(isLoss(reason)).toBe(true);
     expect(host.heard.filter(({ type }) => type === "ping").length).toBe(2);
     expect(onEnd).toHaveBeenCalledOnce();
+  });
+
+  test("its requests hear of it when the next link can be opened", async () => {
+    const order: string[] = [];
+    const link = await ready({ onEnd: () => order.push("link") });
+    const failed = request(link).failed.then(() => order.push("request"));
+    link.end(new Error("over"));
+    await failed;
+    expect(order).toEqual(["link", "request"]);
   });
 
   test("a host that answers pings may take as long as it likes", async () => {
@@ -304,17 +365,19 @@ describe("the end of a link", () => {
       await host.next("ping");
       host.say({ type: "pong" });
     }
-    host.say({ type: "chunk", id, seq: 0, chunk: "late" });
+    host.say({ type: "chunk", id, seq: 0, chunk: "late", tokens: [] });
     host.say({ type: "done", id });
     expect(await read(await answer)).toEqual(["late"]);
   });
 
-  test("the port's close ends it", async () => {
+  test("the port's close loses the requests on it", async () => {
     const link = await ready();
-    const answer = start(link);
+    const sink = request(link);
     await host.next("request");
     host.close();
-    await expect(answer).rejects.toMatchObject({ code: "worker_gone" });
+    const reason = await sink.failed;
+    expect(reason).toMatchObject({ code: "worker_gone" });
+    expect(isLoss(reason)).toBe(true);
   });
 
   test("an engine that fails while nothing is asked is told, and the link lives", async () => {

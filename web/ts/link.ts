@@ -2,26 +2,37 @@
  * One page's end of one port: opens it, hands each message to the request it belongs to, and notices when the other side
  * is gone. Pure protocol: no workers and no locks here, so every case is tested over a plain `MessageChannel`.
  *
- * A link ends once, for one reason, and then every request on it has that reason as its error: nothing hangs. What can
- * end it: `end()`, a host of another instance answering, or silence. Silence is judged by unanswered pings and not by
- * time alone, because a hidden tab's timers are late and its messages are not; a host that loads for minutes still answers.
+ * A link ends once, for one reason, and every request on it hears of that: nothing hangs. What can end it: `end()`, a host
+ * of another instance answering, or silence. Silence is judged by unanswered pings and not by time alone, because a hidden
+ * tab's timers are late and its messages are not; a host that loads for minutes still answers. Where the worker is to
+ * blame, its requests are lost and no more: they may go on over another link (live-request.ts).
  */
 
-import type { ResponseSink } from "./chunk-stream.js";
-import { TilewrightError, connectionError, type ErrorObject } from "./errors.js";
+import { Acks } from "./acks.js";
+import { TilewrightError, connectionError, lossError, type ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import {
   PROTOCOL,
-  label,
-  readFromHost,
   type Endpoint,
-  type FromHost,
+  type HostMessage,
   type ModelInfo,
+  type PageState,
   type Port,
   type Progress,
+  type Resume,
   type ToHost,
 } from "./protocol.js";
+import { label, readFromHost } from "./protocol-reading.js";
 import type { EngineSnapshot } from "./snapshot.js";
+
+/** Where a link puts what arrives for one request. */
+export interface ResponseSink {
+  /** @param read to be called when somebody has read it */
+  chunk(body: unknown, tokens: number[], read: () => void): void;
+  done(): void;
+  /** It ended in an error, or the link did, for good. `isLoss` of errors.ts tells a lost worker from that. */
+  fail(reason: unknown): void;
+}
 
 /** Time limits, in milliseconds. */
 export interface LinkTimes {
@@ -40,6 +51,8 @@ export interface LinkOptions {
   lock: string | null;
   /** What this page calls itself to others that use the model. */
   page?: { title: string; url: string };
+  /** What its user sees of it; without it, that is not told. */
+  state?: PageState;
   model: ModelAddress;
   /** See `ConnectOptions.stallMs`. */
   stallMs?: number | undefined;
@@ -48,6 +61,8 @@ export interface LinkOptions {
   onReady?: ((info: ModelInfo) => void) | undefined;
   /** The engine failed with no request of ours to blame; the link lives, and the next request starts the engine anew. */
   onError?: ((error: TilewrightError) => void) | undefined;
+  /** The worker holds this Web Lock for as long as it lives. */
+  onWelcome?: ((lock: string) => void) | undefined;
   /** Called once, when the link has ended. */
   onEnd?: ((reason: unknown) => void) | undefined;
   times?: Partial<LinkTimes>;
@@ -64,6 +79,9 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #times: LinkTimes;
   readonly #requests = new Map<number, ResponseSink>();
+  readonly #acks = new Acks((acks) => {
+    this.#send({ type: "ack", acks });
+  });
   readonly #questions = new Map<number, Question>();
   /** Resolves when the model is ready; rejects if it cannot be loaded, or the link ended first. */
   readonly ready: Promise<ModelInfo>;
@@ -97,11 +115,12 @@ export class Link {
       );
     });
     port.addEventListener("close", () => {
-      this.end(connectionError("worker_gone", "the worker that runs the model ended; the next request starts it anew"));
+      this.end(lossError("worker_gone", "the worker that runs the model ended; the next request starts it anew"));
     });
     port.start();
     const page = { title: label(options.page?.title), url: label(options.page?.url) };
     this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock, ...page });
+    if (options.state) this.state(options.state);
     this.#send({ type: "load", model: options.model, stallMs: options.stallMs ?? null });
     this.#helloTimer = setTimeout(() => {
       this.end(
@@ -120,22 +139,23 @@ export class Link {
     return this.#ended;
   }
 
-  /** Sends a request; its sink hears of it until `done` or `fail`. */
-  request(endpoint: Endpoint, body: unknown, sink: ResponseSink): number {
+  /** Tells what the user sees of this page. */
+  state(state: PageState): void {
+    this.#send({ type: "state", ...state });
+  }
+
+  /** Sends a request; its sink hears of it until `done` or `fail`. Not on a link that has ended. */
+  request(endpoint: Endpoint, body: unknown, resume: Resume | null, sink: ResponseSink): number {
     const id = this.#nextId++;
-    if (this.#ended) {
-      sink.fail(this.#ended.reason);
-      return id;
-    }
     this.#requests.set(id, sink);
-    this.#send({ type: "request", id, endpoint, body });
+    this.#send({ type: "request", id, endpoint, body, resume });
     this.#watch();
     return id;
   }
 
   /** Stops a request. Its sink hears nothing more of it; a request that is over already is left alone. */
   cancel(id: number): void {
-    if (this.#requests.delete(id)) this.#send({ type: "cancel", id });
+    if (this.#take(id)) this.#send({ type: "cancel", id });
     this.#watch();
   }
 
@@ -154,7 +174,7 @@ export class Link {
     });
   }
 
-  /** Ends the link: every request still open fails for this reason. */
+  /** Ends the link: every request still open hears why. */
   end(reason: unknown): void {
     if (this.#ended) return;
     this.#send({ type: "bye" });
@@ -162,18 +182,28 @@ export class Link {
     this.#opening = false;
     clearTimeout(this.#helloTimer);
     this.#watch();
+    this.#acks.close();
     this.#port.close();
     const requests = [...this.#requests.values()];
     this.#requests.clear();
     this.#isNotReady(reason);
-    for (const sink of requests) sink.fail(reason);
     for (const { reject } of this.#questions.values()) reject(reason);
     this.#questions.clear();
+    // Before its requests hear of it: they look for the next link.
     this.#options.onEnd?.(reason);
+    for (const sink of requests) sink.fail(reason);
   }
 
   #send(message: ToHost): void {
     if (!this.#ended) this.#port.postMessage(message);
+  }
+
+  /** A request that is over. */
+  #take(id: number): ResponseSink | undefined {
+    const sink = this.#requests.get(id);
+    this.#requests.delete(id);
+    this.#acks.forget(id);
+    return sink;
   }
 
   #receive(data: unknown): void {
@@ -185,20 +215,19 @@ export class Link {
     this.#instance ??= message.instance;
     if (message.instance !== this.#instance) {
       this.end(
-        connectionError(
-          "worker_restarted",
-          "the browser restarted the worker that runs the model; send the request again, and the model loads anew",
-        ),
+        lossError("worker_restarted", "the browser restarted the worker that runs the model; the model loads anew"),
       );
       return;
     }
-    this.#handle(message);
+    for (const one of message.type === "batch" ? message.messages : [message]) this.#handle(one);
     this.#watch();
   }
 
-  #handle(message: FromHost): void {
+  #handle(message: HostMessage): void {
+    if (this.#ended) return;
     switch (message.type) {
       case "welcome":
+        if (message.lock !== null) this.#options.onWelcome?.(message.lock);
         if (message.protocol !== PROTOCOL) {
           this.end(
             connectionError(
@@ -218,14 +247,11 @@ export class Link {
         this.#isReady(message.info);
         return;
       case "chunk":
-        this.#requests.get(message.id)?.chunk(message.chunk);
+        this.#chunk(message);
         return;
-      case "done": {
-        const sink = this.#requests.get(message.id);
-        this.#requests.delete(message.id);
-        sink?.done();
+      case "done":
+        this.#take(message.id)?.done();
         return;
-      }
       case "error":
         this.#failed(message.id, message.error);
         return;
@@ -238,12 +264,16 @@ export class Link {
     }
   }
 
+  #chunk({ id, seq, chunk, tokens }: HostMessage & { type: "chunk" }): void {
+    this.#requests.get(id)?.chunk(chunk, tokens, () => {
+      if (this.#requests.has(id)) this.#acks.read(id, seq, tokens.length);
+    });
+  }
+
   #failed(id: number | undefined, object: ErrorObject): void {
     const error = new TilewrightError(object);
     if (id !== undefined) {
-      const sink = this.#requests.get(id);
-      this.#requests.delete(id);
-      sink?.fail(error);
+      this.#take(id)?.fail(error);
       this.#questions.get(id)?.reject(error);
       this.#questions.delete(id);
     } else if (this.#opening) {
@@ -266,10 +296,10 @@ export class Link {
     this.#pingTimer = setInterval(() => {
       if (this.#unanswered >= this.#times.missed) {
         this.end(
-          connectionError(
+          lossError(
             "worker_silent",
             `the worker that runs the model has not answered for ${(this.#times.ping * this.#times.missed) / 1000} s; ` +
-              "send the request again, or close every tab of this site and open it anew",
+              "if that happens again, close every tab of this site and open it anew",
           ),
         );
         return;

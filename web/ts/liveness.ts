@@ -1,9 +1,10 @@
 /**
- * How the host learns that a tab is gone, crashed tabs included.
+ * How the host learns that a tab is gone, crashed tabs included, and a tab that the host is.
  *
  * No event says so reliably. But a Web Lock is released by the browser when its holder ends, however it ends: so a tab
  * holds an exclusive lock under a random name and says hello only once it has it, and the host asks for the same lock.
- * When the host is granted it, the tab is gone. A port's `close` event says it sooner where it exists, and is only a hint.
+ * When the host is granted it, the tab is gone. The host holds one as well, names it in its welcome, and tabs ask for it. A
+ * port's `close` event says it sooner where it exists, and is only a hint: Chromium 156 gives none when a SharedWorker ends.
  */
 
 /** As much of a `LockManager` as is used. */

@@ -41,6 +41,20 @@ export interface SamplingFields {
   ignore_eos?: boolean | null;
 }
 
+/** How a request shares the engine with others, common to both endpoints (not in OpenAI's API). */
+export interface SchedulingFields {
+  /**
+   * `batch`: nobody waits for the answer, so it comes after everything that someone does, in whatever tab. By default a tab
+   * that has the focus goes before one that is merely visible, and that before a hidden one.
+   */
+  priority?: "interactive" | "batch" | null;
+  /**
+   * Requests share what is computed for equal beginnings of their prompts, over all tabs of this site, unless their salts
+   * differ. A salt hides how long a prompt took from others who might guess at it.
+   */
+  cache_salt?: string | null;
+}
+
 /** Fields of this client, which never reach the model. */
 export interface ClientFields {
   /** Cancels the request, as with `fetch`. May be given in the second argument instead. */
@@ -53,7 +67,7 @@ export interface StreamOptions {
 }
 
 /** What `chat.completions.create` takes. */
-export interface ChatCompletionRequest extends SamplingFields, ClientFields {
+export interface ChatCompletionRequest extends SamplingFields, SchedulingFields, ClientFields {
   messages: readonly ChatMessage[];
   /** If given, the id of the model that is loaded. */
   model?: string;
@@ -69,7 +83,7 @@ export interface ChatCompletionRequest extends SamplingFields, ClientFields {
 }
 
 /** What `completions.create` takes. */
-export interface CompletionRequest extends SamplingFields, ClientFields {
+export interface CompletionRequest extends SamplingFields, SchedulingFields, ClientFields {
   /** Raw text, or token ids. */
   prompt: string | readonly number[];
   model?: string;
@@ -88,6 +102,7 @@ export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
+  /** Of the prompt's tokens, those that were there from an earlier request and not computed again. */
   prompt_tokens_details?: { cached_tokens: number };
 }
 

@@ -1,20 +1,25 @@
 /**
  * What a page and the worker say to each other over a `MessagePort`.
  *
- * A page says `hello` (once it holds its Web Lock: liveness.ts) and `load`, hears `progress` and then `ready` or an
- * `error` without id, and from then on sends requests under ids of its own choice. Each request ends with exactly one
- * `done` or `error` that carries its id, unless the page cancelled it: after `cancel` the page listens no more.
+ * A page says `hello` (once it holds its Web Lock: liveness.ts), what its user sees of it (`state`) and `load`, hears
+ * `progress` and then `ready` or an `error` without id, and from then on sends requests under ids of its own choice. Each
+ * request ends with exactly one `done` or `error` that carries its id, unless the page cancelled it: after `cancel` the page
+ * listens no more. What a page has read it acknowledges (`ack`); a request that is far ahead of its reader stands still.
  *
  * Every message of the host names the host's instance: WebKit may restart a SharedWorker elsewhere without a word, and a
- * page must not take a new host for the one that holds its requests.
+ * page must not take a new host for the one that holds its requests. The page then sends them again, with the tokens that
+ * their chunks carried (`resume`). What the host says within a short time comes as one `batch`.
  */
 
 import type { ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import type { EngineSnapshot } from "./snapshot.js";
 
-/** Part of the worker's name, so pages of different versions never share a worker; checked in `hello` all the same. */
-export const PROTOCOL = 1;
+/**
+ * Rises with every change that an older page or worker would misread. Pages of different builds never share a worker (the
+ * build is part of its name), so a mismatch means that someone serves a mixture; `hello` and `welcome` check it all the same.
+ */
+export const PROTOCOL = 2;
 
 /** What a request asks for; the names of OpenAI's paths. */
 export type Endpoint = "chat.completions" | "completions";
@@ -49,28 +54,65 @@ export interface ModelInfo {
   memory: { weights: number; kv: number; scratch: number };
 }
 
+/** What a page's user sees of it: it decides whose requests go first, and a frozen page's requests stand still. */
+export interface PageState {
+  /** At least partly on screen. */
+  visible: boolean;
+  /** Has the keyboard. */
+  focused: boolean;
+  /** The browser has stopped its scripts, or is about to. */
+  frozen: boolean;
+}
+
+/** What a page has of an answer that another instance had begun. */
+export interface Resume {
+  /** Those of all its chunks. */
+  tokens: number[];
+  /** The answer's `id`. */
+  id: string;
+  /** The answer's `created`, in seconds since 1970. */
+  created: number;
+}
+
+/** How much of a request's chunks its page has read. */
+export interface Ack {
+  id: number;
+  /** All chunks up to and including this one. */
+  seq: number;
+}
+
 export type ToHost =
   | { type: "hello"; protocol: number; client: string; lock: string | null; title: string; url: string }
+  | ({ type: "state" } & PageState)
   | { type: "load"; model: ModelAddress; stallMs: number | null }
-  | { type: "request"; id: number; endpoint: Endpoint; body: unknown }
+  | { type: "request"; id: number; endpoint: Endpoint; body: unknown; resume: Resume | null }
   | { type: "cancel"; id: number }
+  | { type: "ack"; acks: Ack[] }
   /** Answered by `snapshot`, or by `error`, with this id, which is none of a request. */
   | { type: "inspect"; id: number }
   | { type: "ping" }
   | { type: "bye" };
 
 export type HostMessage =
-  | { type: "welcome"; protocol: number }
+  /** The host holds `lock` for as long as it lives; null where there are no locks. */
+  | { type: "welcome"; protocol: number; lock: string | null }
   | { type: "progress"; progress: Progress }
   | { type: "ready"; info: ModelInfo }
-  | { type: "chunk"; id: number; seq: number; chunk: unknown }
+  /** `tokens` are those that the answer has come to since the chunk before. */
+  | { type: "chunk"; id: number; seq: number; chunk: unknown; tokens: number[] }
   | { type: "done"; id: number }
   /** With `id`: that request's end. Without: the load failed, or the engine is gone; the next request starts it anew. */
   | { type: "error"; id?: number; error: ErrorObject }
   | { type: "snapshot"; id: number; snapshot: EngineSnapshot }
   | { type: "pong" };
 
-export type FromHost = HostMessage & { instance: string };
+/** Several messages in their order. */
+export interface Batch {
+  type: "batch";
+  messages: HostMessage[];
+}
+
+export type FromHost = (HostMessage | Batch) & { instance: string };
 
 /** As much of a `MessagePort` as is used. */
 export interface Port {
@@ -79,63 +121,4 @@ export interface Port {
   start(): void;
   addEventListener(type: "message", listener: (event: MessageEvent<unknown>) => void): void;
   addEventListener(type: "close" | "messageerror", listener: () => void): void;
-}
-
-/** What a page said, or nothing if this is no message of this protocol. */
-export function readToHost(data: unknown): ToHost | undefined {
-  if (!isRecord(data)) return undefined;
-  switch (data["type"]) {
-    case "ping":
-    case "bye":
-      return { type: data["type"] };
-    case "hello": {
-      const { protocol, client, lock } = data;
-      if (typeof protocol !== "number" || typeof client !== "string") return undefined;
-      return {
-        type: "hello",
-        protocol,
-        client,
-        lock: typeof lock === "string" ? lock : null,
-        title: label(data["title"]),
-        url: label(data["url"]),
-      };
-    }
-    case "load": {
-      const model = data["model"];
-      if (!isRecord(model)) return undefined;
-      const { id, url, layout } = model;
-      if (typeof id !== "string" || typeof url !== "string") return undefined;
-      if (layout !== "gguf" && layout !== "huggingface") return undefined;
-      const stallMs = data["stallMs"];
-      return { type: "load", model: { id, url, layout }, stallMs: typeof stallMs === "number" ? stallMs : null };
-    }
-    case "request": {
-      const { id, endpoint, body } = data;
-      if (typeof id !== "number" || (endpoint !== "chat.completions" && endpoint !== "completions")) return undefined;
-      return { type: "request", id, endpoint, body };
-    }
-    case "cancel":
-      return typeof data["id"] === "number" ? { type: "cancel", id: data["id"] } : undefined;
-    case "inspect":
-      return typeof data["id"] === "number" ? { type: "inspect", id: data["id"] } : undefined;
-    default:
-      return undefined;
-  }
-}
-
-/** What the host said, or nothing if this is no message of this protocol. The host is our own code, so the kind is enough. */
-export function readFromHost(data: unknown): FromHost | undefined {
-  if (!isRecord(data) || typeof data["instance"] !== "string" || typeof data["type"] !== "string") return undefined;
-  return data as unknown as FromHost;
-}
-
-/** What a page calls itself, cut where no person reads on. */
-export function label(text: unknown): string {
-  return typeof text === "string" ? text.slice(0, LABEL_LENGTH) : "";
-}
-
-const LABEL_LENGTH = 200;
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
 }

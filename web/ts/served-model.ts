@@ -8,7 +8,7 @@
 import type { Engine, StartEngine } from "./engine.js";
 import { connectionError, toErrorObject, type ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
-import type { Endpoint, HostMessage, Progress } from "./protocol.js";
+import type { Ack, HostMessage, PageState, Progress, ToHost } from "./protocol.js";
 
 /** A tab, as a model sees it. */
 export interface Member {
@@ -16,6 +16,8 @@ export interface Member {
   readonly client: number;
   /** What it calls itself. */
   readonly page: { title: string; url: string };
+  /** What its user sees, as far as it has said so. */
+  readonly state: PageState | undefined;
   send(message: HostMessage): void;
 }
 
@@ -25,11 +27,11 @@ interface Joined {
   requests: Set<number>;
 }
 
+type Request = Omit<ToHost & { type: "request" }, "type">;
+
 interface Waiting {
   client: number;
-  id: number;
-  endpoint: Endpoint;
-  body: unknown;
+  request: Request;
 }
 
 type State =
@@ -59,7 +61,7 @@ export class ServedModel {
     this.#stallMs = stallMs;
     switch (this.#state.kind) {
       case "ready":
-        this.#state.engine.hello(member.client);
+        greet(this.#state.engine, member);
         member.send({ type: "ready", info: this.#state.engine.info });
         return;
       case "loading":
@@ -79,25 +81,39 @@ export class ServedModel {
     }
   }
 
-  submit(client: number, id: number, endpoint: Endpoint, body: unknown): void {
+  /** A tab's user sees something else of it. */
+  stateOf(member: Member): void {
+    if (this.#state.kind === "ready" && member.state) this.#state.engine.state(member.client, member.state);
+  }
+
+  submit(client: number, request: Request): void {
     const joined = this.#joined.get(client);
     if (!joined) return;
-    if (joined.requests.has(id)) {
-      joined.member.send({ type: "error", id, error: duplicate(id) });
+    if (joined.requests.has(request.id)) {
+      joined.member.send({ type: "error", id: request.id, error: duplicate(request.id) });
       return;
     }
-    joined.requests.add(id);
+    joined.requests.add(request.id);
     if (this.#state.kind === "absent") this.#load();
-    if (this.#state.kind === "ready") this.#state.engine.submit(client, id, endpoint, body);
-    else if (this.#state.kind === "loading") this.#state.waiting.push({ client, id, endpoint, body });
+    if (this.#state.kind === "ready") submitTo(this.#state.engine, { client, request });
+    else if (this.#state.kind === "loading") this.#state.waiting.push({ client, request });
   }
 
   cancel(client: number, id: number): void {
     if (!this.#joined.get(client)?.requests.delete(id)) return;
     if (this.#state.kind === "ready") this.#state.engine.cancel(client, id);
     if (this.#state.kind === "loading") {
-      this.#state.waiting = this.#state.waiting.filter((request) => request.client !== client || request.id !== id);
+      this.#state.waiting = this.#state.waiting.filter(
+        (waiting) => waiting.client !== client || waiting.request.id !== id,
+      );
     }
+  }
+
+  /** A tab has read on. */
+  ack(client: number, acks: Ack[]): void {
+    const joined = this.#joined.get(client);
+    if (this.#state.kind !== "ready" || !joined) return;
+    for (const { id, seq } of acks) if (joined.requests.has(id)) this.#state.engine.ack(client, id, seq);
   }
 
   /** What goes on, told to the tab that asks. */
@@ -136,9 +152,9 @@ export class ServedModel {
           state.progress = progress;
           for (const { member } of this.#joined.values()) member.send({ type: "progress", progress });
         },
-        chunk: (client, id, seq, chunk) => {
+        chunk: (client, id, seq, chunk, tokens) => {
           const joined = this.#joined.get(client);
-          if (isCurrent() && joined?.requests.has(id)) joined.member.send({ type: "chunk", id, seq, chunk });
+          if (isCurrent() && joined?.requests.has(id)) joined.member.send({ type: "chunk", id, seq, chunk, tokens });
         },
         done: (client, id) => {
           const joined = this.#joined.get(client);
@@ -171,10 +187,10 @@ export class ServedModel {
         engine = started;
         this.#state = { kind: "ready", engine };
         for (const { member } of this.#joined.values()) {
-          engine.hello(member.client);
+          greet(engine, member);
           member.send({ type: "ready", info: engine.info });
         }
-        for (const { client, id, endpoint, body } of state.waiting) engine.submit(client, id, endpoint, body);
+        for (const waiting of state.waiting) submitTo(engine, waiting);
       },
       (error: unknown) => {
         if (this.#state === state) this.#fail(toErrorObject(error));
@@ -194,6 +210,15 @@ export class ServedModel {
       if (ids.length === 0) member.send({ type: "error", error });
     }
   }
+}
+
+function greet(engine: Engine, { client, state }: Member): void {
+  engine.hello(client);
+  if (state) engine.state(client, state);
+}
+
+function submitTo(engine: Engine, { client, request: { id, endpoint, body, resume } }: Waiting): void {
+  engine.submit(client, id, endpoint, body, resume);
 }
 
 function duplicate(id: number): ErrorObject {

@@ -13,7 +13,7 @@ import { TilewrightError, connectionError, serverError, toErrorObject, type Erro
 import { openFileCache } from "./file-cache.js";
 import { fileNameOf, type ModelAddress } from "./model-address.js";
 import { HttpModelFiles, type ModelFiles } from "./model-files.js";
-import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+import type { Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
 import { requireWebGpu, type AdapterDescription } from "./webgpu.js";
 
 /** This file's own URL, out of the bundler's sight: it would put the wasm into the bundle. */
@@ -37,9 +37,11 @@ interface WasmEngine {
   /** JSON of a `ModelInfo`. */
   info(): string;
   hello(client: number): void;
+  state(client: number, visible: boolean, focused: boolean, frozen: boolean): void;
   gone(client: number): void;
-  submit(client: number, request: number, endpoint: Endpoint, body: string): void;
+  submit(client: number, request: number, endpoint: Endpoint, body: string, resume: string | undefined): void;
   cancel(client: number, request: number): void;
+  ack(client: number, request: number, seq: number): void;
   inspect(client: number, id: number): void;
   /** Resolves when the engine has answered everything and let go of the model. */
   shutdown(): Promise<void>;
@@ -47,7 +49,7 @@ interface WasmEngine {
 
 /** What the `output` callback is given, as JSON. */
 type WasmOutput =
-  | { kind: "chunk"; client: number; request: number; seq: number; chunk: unknown }
+  | { kind: "chunk"; client: number; request: number; seq: number; chunk: unknown; tokens: number[] }
   | { kind: "done"; client: number; request: number }
   | { kind: "error"; client: number; request?: number; error: ErrorObject }
   | { kind: "snapshot"; client: number; id: number; snapshot: SchedulerSnapshot }
@@ -133,7 +135,7 @@ async function load(
 function tell(output: WasmOutput, events: EngineEvents): void {
   switch (output.kind) {
     case "chunk":
-      events.chunk(output.client, output.request, output.seq, output.chunk);
+      events.chunk(output.client, output.request, output.seq, output.chunk, output.tokens);
       return;
     case "done":
       events.done(output.client, output.request);
@@ -173,21 +175,33 @@ class LoadedEngine implements Engine {
     });
   }
 
+  state(client: number, { visible, focused, frozen }: PageState): void {
+    this.#call(() => {
+      this.#wasm.state(client, visible, focused, frozen);
+    });
+  }
+
   gone(client: number): void {
     this.#call(() => {
       this.#wasm.gone(client);
     });
   }
 
-  submit(client: number, request: number, endpoint: Endpoint, body: unknown): void {
+  submit(client: number, request: number, endpoint: Endpoint, body: unknown, resume: Resume | null): void {
     this.#call(() => {
-      this.#wasm.submit(client, request, endpoint, JSON.stringify(body));
+      this.#wasm.submit(client, request, endpoint, JSON.stringify(body), resume ? JSON.stringify(resume) : undefined);
     });
   }
 
   cancel(client: number, request: number): void {
     this.#call(() => {
       this.#wasm.cancel(client, request);
+    });
+  }
+
+  ack(client: number, request: number, seq: number): void {
+    this.#call(() => {
+      this.#wasm.ack(client, request, seq);
     });
   }
 
