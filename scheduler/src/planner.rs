@@ -16,6 +16,9 @@ use crate::step_times::Budget;
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_plan::{Capacity, Chunk, ChunkOutput, SequenceId, StepId, StepPlan};
 
+/// One step in so many goes without rows of other tabs while the focused one has work.
+const PROBE: u64 = 16;
+
 /// A plan under construction.
 struct Draft {
     step: StepId,
@@ -85,8 +88,12 @@ impl Scheduler {
         if *may_admit {
             self.admit(capacity);
         }
-        // Some may have had to give way to an admission.
+        let before = draft.picked.len();
         draft.picked.retain(|(_, picked)| self.running.contains(picked));
+        if draft.picked.len() < before {
+            // Some had to give way to an admission: others take their places.
+            self.pick_decodes(draft, may_admit);
+        }
         self.leave_room_for_prompts(draft);
         for (_, arrival) in std::mem::take(&mut draft.picked) {
             self.draft_chunk(draft, arrival, 1);
@@ -137,7 +144,7 @@ impl Scheduler {
         if !draft.restricted || self.class(sequence) == Class::FOCUSED || self.is_overdue(sequence) {
             return usize::MAX;
         }
-        if per_row_ms > 0.0 { (draft.others_ms / per_row_ms) as usize } else { usize::MAX }
+        if per_row_ms > 0.0 { (draft.others_ms / per_row_ms) as usize } else { usize::from(draft.others_ms > 0.0) }
     }
 
     /// Picks those that decode, in order, as many as the step takes, and sees to it that each has a slot.
@@ -145,7 +152,10 @@ impl Scheduler {
         let (per_row, _) = self.times.per_row();
         // Nobody who reads along waits for more than two steps of prompts.
         let mut owed = self.prefill_only >= 2;
-        draft.others_ms = self.times.predict(self.focused_rows(), 0) * f64::from(self.config.others_percent) / 100.0;
+        // Steps without the others say what theirs add.
+        let probe = draft.step.0.is_multiple_of(PROBE);
+        let share = if probe { 0.0 } else { f64::from(self.config.others_percent) / 100.0 };
+        draft.others_ms = self.times.predict(self.focused_rows(), 0) * share;
         let most = draft.rows_left.min(draft.chunks_left);
         while draft.picked.len() < most
             && let Some((turn, arrival)) = self.next_turn(draft, true)

@@ -5,22 +5,28 @@
 //!
 //! The model is `elapsed = base + decode * (rows that decode) + prefill * (rows of prompts)`, fitted by least squares whose
 //! old samples fade. A small ridge settles what the samples leave open, in favour of the base: that is optimistic, and the
-//! next steps say whether it was right. Beside the fit stands a cap that no prediction overrules: it starts low, grows
+//! next steps say whether it was right. The first step of each kind (with prompt rows, without) counts for nothing, as it
+//! waits for its kernels to be compiled, which took 20 times the step itself; and no sample counts for more than a few
+//! times what was predicted, so that one hiccup is not believed and a device that really became slow is, after some steps.
+//!
+//! Beside the fit stands a cap that no prediction overrules: it starts low, grows
 //! while steps of that size stay within the budget, and halves when one does not.
 
 use crate::events::Micros;
 
 /// How much of a sample is left after one more.
-const MEMORY: f64 = 0.95;
+const MEMORY: f64 = 0.8;
 /// Rows are counted in these, so that the ridge weighs the three coefficients alike.
 const DECODE_UNIT: f64 = 8.0;
 const PREFILL_UNIT: f64 = 64.0;
-const RIDGE: f64 = 1e-3;
+const RIDGE: f64 = 1e-4;
 /// Chunks aim at this share of the budget, as half of all samples are above a mean.
 const AIM: f64 = 0.8;
 /// Growth of the cap per step that used it: until the first overrun, and after.
 const FIRST_GROWTH: f64 = 4.0;
-const GROWTH: f64 = 1.25;
+const GROWTH: f64 = 1.5;
+/// A sample counts for at most so many times what was predicted.
+const DISBELIEF: f64 = 3.0;
 
 /// Milliseconds that a step may take.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,6 +48,8 @@ pub(crate) struct StepTimes {
     cap: f64,
     first_cap: f64,
     overrun: bool,
+    /// Kinds of steps that were seen: without prompt rows, with.
+    seen: [bool; 2],
 }
 
 impl StepTimes {
@@ -55,18 +63,24 @@ impl StepTimes {
             cap,
             first_cap: cap,
             overrun: false,
+            seen: [false; 2],
         }
     }
 
     /// A step of so many rows took so long; `within` is the budget that it had.
     pub(crate) fn observe(&mut self, decode: usize, prefill: usize, elapsed: Micros, within: f64) {
+        if !std::mem::replace(&mut self.seen[usize::from(prefill > 0)], true) {
+            return;
+        }
         let elapsed = elapsed.0 as f64 / 1e3;
+        let predicted = self.predict(decode, prefill);
+        let believed = if predicted > 0.0 { elapsed.min(DISBELIEF * predicted) } else { elapsed };
         let x = [1.0, decode as f64 / DECODE_UNIT, prefill as f64 / PREFILL_UNIT];
         for (row, x_row) in x.iter().enumerate() {
             for (moment, x_column) in self.moments[row].iter_mut().zip(&x) {
                 *moment = *moment * MEMORY + x_row * x_column;
             }
-            self.products[row] = self.products[row] * MEMORY + x_row * elapsed;
+            self.products[row] = self.products[row] * MEMORY + x_row * believed;
         }
         let [base, per_decode, per_prefill] = solve(&self.moments, &self.products);
         self.fitted = [base.max(0.0), per_decode.max(0.0) / DECODE_UNIT, per_prefill.max(0.0) / PREFILL_UNIT];
@@ -153,7 +167,9 @@ mod tests {
     fn an_exact_device_is_learnt_exactly() {
         let run = device([3.0, 0.2, 0.05]);
         let mut times = StepTimes::new(32);
-        for (decode, prefill) in [(0, 32), (1, 0), (4, 128), (8, 0), (2, 300), (16, 0), (1, 64)] {
+        for (decode, prefill) in
+            [(0, 32), (1, 0), (0, 32), (4, 0), (4, 64), (8, 0), (2, 100), (16, 0), (1, 64), (3, 30)]
+        {
             times.observe(decode, prefill, run(decode, prefill), 150.0);
         }
         for (decode, prefill) in [(1, 0), (8, 0), (1, 256), (20, 100)] {
@@ -184,6 +200,40 @@ mod tests {
     }
 
     #[test]
+    fn compiling_kernels_in_the_first_step_and_a_hiccup_later_spoil_nothing() {
+        let run = device([10.0, 1.0, 0.4]);
+        let mut times = StepTimes::new(32);
+        times.observe(0, 32, Micros(13_000_000), 150.0);
+        times.observe(1, 0, Micros(4_000_000), 150.0);
+        for _ in 0..8 {
+            let (rows, within) = times.prefill_rows(1, BUDGET);
+            times.observe(1, rows, run(1, rows), within);
+        }
+        let (before, within) = times.prefill_rows(1, BUDGET);
+        assert!(before > 150, "{before} rows fit");
+        times.observe(1, before, Micros(2_000_000), within);
+        for _ in 0..6 {
+            let (rows, within) = times.prefill_rows(1, BUDGET);
+            times.observe(1, rows, run(1, rows), within);
+        }
+        assert!(times.prefill_rows(1, BUDGET).0 > before / 2);
+    }
+
+    #[test]
+    fn a_device_that_really_became_slow_is_believed_after_some_steps() {
+        let (fast, slow) = (device([10.0, 1.0, 0.4]), device([100.0, 10.0, 4.0]));
+        let mut times = StepTimes::new(32);
+        let mut lengths = Vec::new();
+        for step in 0..40 {
+            let (rows, within) = times.prefill_rows(1, BUDGET);
+            let elapsed = if step < 10 { fast(1, rows) } else { slow(1, rows) };
+            times.observe(1, rows, elapsed, within);
+            lengths.push(elapsed.0 / 1000);
+        }
+        assert!(lengths[25..].iter().all(|ms| *ms <= 500), "{lengths:?}");
+    }
+
+    #[test]
     fn an_overrun_halves_the_chunk_whatever_the_fit_says() {
         let mut times = StepTimes::new(32);
         for _ in 0..10 {
@@ -198,8 +248,9 @@ mod tests {
     #[test]
     fn a_device_too_slow_for_any_budget_still_gets_a_row() {
         let mut times = StepTimes::new(32);
-        times.observe(1, 32, Micros(60_000_000), 150.0);
-        times.observe(1, 16, Micros(30_000_000), 150.0);
+        for rows in [32, 32, 16, 8, 4] {
+            times.observe(1, rows, Micros(2_000_000 * rows as u64), 150.0);
+        }
         assert_eq!(times.prefill_rows(3, BUDGET).0, 1);
         times.forget();
         assert_eq!(times.prefill_rows(3, BUDGET).0, 32);
