@@ -11,10 +11,11 @@ const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshade
 /** A container without user namespaces has no sandbox; root may not use one. */
 const SANDBOX = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
 
-/** Chromium through playwright-core. */
-export function launchChromium({ gpu = true } = {}) {
+/** Chromium through playwright-core, which switches the back/forward cache off unless told otherwise. */
+export function launchChromium({ gpu = true, backForwardCache = false } = {}) {
   return chromium.launch({
     executablePath: CHROMIUM,
+    ignoreDefaultArgs: backForwardCache ? ["--disable-back-forward-cache"] : [],
     args: [...SANDBOX, ...QUIET, ...(gpu ? SOFTWARE_GPU : ["--disable-gpu", "--disable-features=WebGPU"])],
   });
 }

@@ -1,15 +1,47 @@
 // Uses of the library inside a page, for Playwright's pages and Puppeteer's alike: both have `goto` and `evaluate`. What is
 // sent into a page stands alone, so it keeps its state on `window`.
 
+/** The worker that counts what it holds and breaks on command: watched/watch.js. */
+export const WATCHED = { workerUrl: "/watched/worker.js" };
+
 /** Opens an empty page of the site and connects to a model there. Gives what the library says of it. */
-export async function connectIn(page, origin, model) {
+export async function connectIn(page, origin, model, options = {}) {
   if (!page.url().startsWith(origin)) await page.goto(`${origin}/empty.html`);
-  return page.evaluate(async (model) => {
-    const { connect } = await import("/lib/tilewright.js");
-    window.progress = [];
-    window.tw = await connect({ model, onProgress: (progress) => window.progress.push(progress) });
-    return window.tw.info;
-  }, model);
+  return page.evaluate(
+    async ({ model, options }) => {
+      const { connect } = await import("/lib/tilewright.js");
+      window.progress = [];
+      window.tw = await connect({ ...options, model, onProgress: (progress) => window.progress.push(progress) });
+      return window.tw.info;
+    },
+    { model, options },
+  );
+}
+
+/** Has the watched worker do harm: `end` or `destroy the device`. */
+export function command(page, what) {
+  return page.evaluate((what) => {
+    window.watched ??= new BroadcastChannel("watched worker");
+    window.watched.postMessage(what);
+  }, what);
+}
+
+/** What the watched worker holds: devices made so far, GPU buffers and ports that are alive. */
+export function counted(page) {
+  return page.evaluate(async () => {
+    const channel = new BroadcastChannel("watched worker");
+    const counts = await new Promise((resolve) => {
+      channel.addEventListener("message", ({ data }) => resolve(data), { once: true });
+      channel.postMessage("count");
+    });
+    channel.close();
+    return counts;
+  });
+}
+
+/** What goes on in the engine. */
+export function inspect(page) {
+  return page.evaluate(() => window.tw.inspect());
 }
 
 /** Tries to connect, and says what came of it: nothing, or the four fields of the error. */
@@ -48,7 +80,7 @@ export function ask(page, endpoint, body) {
 export function beginStream(page, name, body) {
   return page.evaluate(
     ({ name, body }) => {
-      const stream = { at: [], text: "", ended: undefined, controller: new AbortController() };
+      const stream = { at: [], text: "", ids: new Set(), ended: undefined, controller: new AbortController() };
       window.streams = { ...window.streams, [name]: stream };
       const now = () => performance.timeOrigin + performance.now();
       const run = async () => {
@@ -57,6 +89,7 @@ export function beginStream(page, name, body) {
           { signal: stream.controller.signal },
         );
         for await (const chunk of chunks) {
+          stream.ids.add(`${chunk.id} ${chunk.created}`);
           const choice = chunk.choices[0];
           if (choice?.text) stream.at.push(now());
           stream.text += choice?.text ?? "";
@@ -76,8 +109,8 @@ export function beginStream(page, name, body) {
 /** What a stream has brought so far: times of its chunks (ms), `ended` with `done` or the error's name, usage. */
 export function streamed(page, name) {
   return page.evaluate((name) => {
-    const { at, text, ended, reason, usage } = window.streams[name];
-    return { at, text, ended, reason, usage };
+    const { at, text, ids, ended, reason, usage } = window.streams[name];
+    return { at, text, ids: [...ids], ended, reason, usage };
   }, name);
 }
 

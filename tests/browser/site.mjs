@@ -13,6 +13,7 @@
 // | `/broken-template/NAME/` | the same, with a chat template that does not parse |
 // | `/with-template/NAME/` | the same, with a small chat template: the fixtures have none |
 // | `/cut/model.gguf` | the first 3 MB of the embedded model |
+// | `/watched/worker.js` | the library's worker, which counts and breaks on command: watched/watch.js |
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -40,6 +41,8 @@ const TYPES = {
   ".wasm": "application/wasm",
   ".woff2": "font/woff2",
 };
+
+const WATCHED = ["/watched/worker.js", "/watched/watch.js"];
 
 const WEIGHTS = "model.safetensors";
 const TEMPLATE = "{% for m in messages %}<s>{{ m.content }}{% endfor %}";
@@ -88,6 +91,10 @@ async function answer(path, request, response) {
   }
   if (path === "/cut/model.gguf") {
     send(request, response, ".gguf", (await readFile(embedded)).subarray(0, 3_000_000));
+    return;
+  }
+  if (WATCHED.includes(path)) {
+    await sendFile(join(import.meta.dirname, path), request, response);
     return;
   }
   const [, folder, fixture, name] = path.split("/");
