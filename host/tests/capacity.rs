@@ -3,8 +3,9 @@
 mod fake_executor;
 
 use fake_executor::{FakeExecutor, Faults, alone, chat_model, clock, serve, submit};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 use tilewright_host::{ClientId, Input, Output, Service, Snapshot};
 
 fn service(depth: u32) -> Service {
@@ -67,4 +68,35 @@ fn a_look_shows_who_runs_and_where_every_block_is() {
     assert!(after.running.is_empty() && after.waiting.is_empty());
     let json = serde_json::to_value(during).expect("it is plain data");
     assert_eq!(json["blocks"][during.running[0].block_table[0].0 as usize], serde_json::json!({ "referenced": 1 }));
+}
+
+#[test]
+fn steps_that_are_issued_ahead_are_timed_one_after_the_other() {
+    for depth in 1..=3 {
+        let time = Rc::new(Cell::new(Duration::from_micros(1_800_000_000_000_001)));
+        let passing = Rc::clone(&time);
+        let clock = move || {
+            passing.set(passing.get() + Duration::from_micros(700));
+            passing.get()
+        };
+        let begun = time.get();
+        let (sender, inputs) = futures_channel::mpsc::unbounded();
+        sender.unbounded_send(submit(1, 1, "one", 30)).expect("the service listens");
+        let (mut sender, mut steps) = (Some(sender), Vec::new());
+        let emit = |output| match output {
+            Output::Done { .. } => {
+                let sender = sender.take().expect("one request");
+                sender.unbounded_send(Input::Inspect { client: ClientId(1), id: 1 }).expect("the service listens");
+            }
+            Output::Snapshot { snapshot, .. } => steps = snapshot.steps,
+            _ => {}
+        };
+        pollster::block_on(service(depth).serve(inputs, clock, emit));
+        let elapsed: Vec<u64> = steps.iter().map(|step| step.elapsed.0).collect();
+        assert!(elapsed.len() >= 20 && elapsed.iter().all(|&elapsed| elapsed > 0), "{elapsed:?}");
+        let sum = Duration::from_micros(elapsed.iter().sum());
+        let all = time.get().saturating_sub(begun);
+        assert!(sum <= all, "depth {depth}: {sum:?} in {all:?}");
+        assert!(elapsed.iter().any(|elapsed| elapsed % 1000 != 0), "finer than a millisecond: {elapsed:?}");
+    }
 }

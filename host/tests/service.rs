@@ -243,6 +243,35 @@ fn a_full_queue_is_an_error_that_says_so() {
 }
 
 #[test]
+fn a_request_that_gives_its_place_in_a_full_queue_to_a_focused_one_is_told_so() {
+    let long = "x ".repeat(60);
+    let state = |client, focused| {
+        [
+            Input::Hello { client: ClientId(client) },
+            Input::State { client: ClientId(client), visible: focused, focused, frozen: false },
+        ]
+    };
+    let hidden = 1..=9;
+    let mut inputs: Vec<Input> = hidden.clone().flat_map(|client| state(client, false)).collect();
+    inputs.extend(
+        hidden
+            .flat_map(|client| (0..5).map(move |request| (client, request)))
+            .map(|(client, request)| submit(client, request, &long, 8)),
+    );
+    inputs.extend(state(100, true));
+    inputs.push(submit(100, 1, "short", 8));
+    let heard = serve(service(1, &Faults::default()), inputs, Vec::new());
+    assert_eq!(heard[&(100, 1)], alone("short", 8));
+    let displaced: Vec<_> = heard
+        .values()
+        .filter_map(|heard| heard.error.as_ref())
+        .filter(|error| error.code.as_deref() == Some("displaced"))
+        .collect();
+    assert_eq!(displaced.len(), 1);
+    assert_eq!(displaced[0].r#type, "rate_limit_error");
+}
+
+#[test]
 fn a_shutdown_ends_every_request_with_an_error() {
     let heard = serve(
         service(2, &Faults::default()),
