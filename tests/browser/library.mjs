@@ -129,3 +129,8 @@ export async function until(what, look, passes, limitMs = 120_000) {
     await new Promise((later) => setTimeout(later, 50));
   }
 }
+
+/** The engine's state: the scheduler's snapshot, and the pages that use the model. */
+export function look(page) {
+  return page.evaluate(() => window.tw.inspect());
+}

@@ -12,6 +12,7 @@
 // | `/unknown-family/NAME/` | the same, of a family that nobody knows |
 // | `/broken-template/NAME/` | the same, with a chat template that does not parse |
 // | `/with-template/NAME/` | the same, with a small chat template: the fixtures have none |
+// | `/synthetic/SIZE/` | a model that nobody trained, larger or with a longer context: synthetic.mjs |
 // | `/cut/model.gguf` | the first 3 MB of the embedded model |
 // | `/watched/worker.js` | the library's worker, which counts and breaks on command: watched/watch.js |
 import { createReadStream } from "node:fs";
@@ -19,6 +20,7 @@ import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
+import { syntheticFile } from "./synthetic.mjs";
 
 const repository = resolve(import.meta.dirname, "../..");
 export const site = resolve(process.env.TILEWRIGHT_SITE ?? join(repository, "playground/dist"));
@@ -98,6 +100,12 @@ async function answer(path, request, response) {
     return;
   }
   const [, folder, fixture, name] = path.split("/");
+  if (name && folder === "synthetic") {
+    const body = await syntheticFile(join(fixtures, "llama"), fixture, name);
+    if (body) send(request, response, extname(name), body);
+    else notFound(response);
+    return;
+  }
   if (name && (folder === "fixtures" || Object.hasOwn(FAULTS, folder))) {
     await sendFixture(join(fixtures, fixture, name), FAULTS[folder]?.(name), name, request, response);
     return;
