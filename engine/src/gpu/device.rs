@@ -1,5 +1,7 @@
 //! Finding a GPU, its limits, and learning of its loss.
 
+use super::profile::{KernelTime, Profiler};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use tilewright_plan::ExecutorError;
@@ -13,6 +15,8 @@ pub struct GpuOptions {
     pub software: Option<bool>,
     /// Pretend that no binding may be larger than this, bytes. For tests of splitting.
     pub max_binding_bytes: Option<u64>,
+    /// Whether to time every kernel, where the device can; slows steps down.
+    pub profile: bool,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -25,6 +29,7 @@ pub struct Gpu {
     info: Arc<wgpu::AdapterInfo>,
     software: bool,
     faults: Faults,
+    pub(super) profiler: Option<Profiler>,
 }
 
 /// What went wrong on the device outside of any call.
@@ -104,8 +109,10 @@ impl Gpu {
         let adapter = request_adapter(options).await?;
         let info = adapter.get_info();
         let limits = adapter.limits();
+        let profile = options.profile && adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tilewright"),
+            required_features: if profile { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() },
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -115,7 +122,9 @@ impl Gpu {
             .await
             .map_err(|error| GpuError::NoDevice { adapter: name(&info), reason: error.to_string() })?;
         let largest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let profiler = profile.then(|| Profiler::new(&device, &queue));
         let gpu = Self {
+            profiler,
             device,
             queue,
             max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
@@ -149,6 +158,11 @@ impl Gpu {
     /// Whether it is a program that pretends to be a GPU.
     pub fn is_software(&self) -> bool {
         self.software
+    }
+
+    /// What each kernel took since the last call; empty unless the device was asked to time them.
+    pub fn take_profile(&self) -> BTreeMap<String, KernelTime> {
+        self.profiler.as_ref().map(Profiler::take).unwrap_or_default()
     }
 
     /// Gives the device back at once. Whoever still uses it is told that it is lost.

@@ -48,6 +48,20 @@ impl Dispatch {
         })
     }
 
+    /// For a profile: the kernel, and what it works on where that tells kernels apart.
+    pub(super) fn label(&self, rows: u32) -> String {
+        let kernel = match self.kernel {
+            Kernel::Fixed(variant) => variant.kernel(),
+            Kernel::Product => "product",
+        };
+        match &self.shape {
+            KernelShape::Product { weight, in_stride, .. } => {
+                format!("{kernel} [{}, {in_stride}], {rows} rows", weight.part_rows)
+            }
+            _ => format!("{kernel}, {rows} rows"),
+        }
+    }
+
     /// Sets pipeline and bind group and dispatches, compiling on first use.
     pub(super) fn encode(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, pass: &mut wgpu::ComputePass<'_>, rows: u32) {
         let index = self.prepare(gpu, pipelines, rows);

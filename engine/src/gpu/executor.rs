@@ -82,6 +82,11 @@ impl GpuExecutor {
         self.memory.scratch_bytes
     }
 
+    /// Dispatches of a step that decodes one token.
+    pub fn decode_dispatches(&self) -> u32 {
+        (self.body.len() + self.head.len()) as u32
+    }
+
     /// Encodes and submits; the logits of each segment of output rows are on their way.
     fn submit(&mut self, step: &StepData) -> Result<Vec<PendingRead>, ExecutorError> {
         self.memory.write(&self.gpu, step);
@@ -92,7 +97,7 @@ impl GpuExecutor {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let segment = self.memory.write_header(&self.gpu, step, base);
             {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                let mut pass = None;
                 let body = if base == 0 { self.body.as_mut_slice() } else { &mut [] };
                 let head = if segment > 0 { self.head.as_mut_slice() } else { &mut [] };
                 for dispatch in body.iter_mut().chain(head) {
@@ -100,8 +105,18 @@ impl GpuExecutor {
                         RowSet::Step => step.rows.len() as u32,
                         RowSet::Outputs => segment,
                     };
-                    dispatch.encode(&self.gpu, &mut self.pipelines, &mut pass, rows);
+                    if let Some(profiler) = &self.gpu.profiler {
+                        drop(pass.take());
+                        pass = Some(profiler.pass(&mut encoder, dispatch.label(rows)).forget_lifetime());
+                    }
+                    let pass = pass.get_or_insert_with(|| {
+                        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime()
+                    });
+                    dispatch.encode(&self.gpu, &mut self.pipelines, pass, rows);
                 }
+            }
+            if let Some(profiler) = &self.gpu.profiler {
+                profiler.resolve(&mut encoder);
             }
             let bytes = u64::from(segment) * self.logits_stride as u64 * 4;
             let staging = (segment > 0).then(|| self.staging.take());
@@ -109,6 +124,9 @@ impl GpuExecutor {
                 encoder.copy_buffer_to_buffer(self.memory.activation(Activation::Logits), 0, staging, 0, bytes);
             }
             self.gpu.queue.submit([encoder.finish()]);
+            if let Some(profiler) = &self.gpu.profiler {
+                profiler.collect(&self.gpu);
+            }
             reads.extend(staging.map(|staging| self.staging.read(staging, bytes)));
             base += segment;
             if base >= outputs {

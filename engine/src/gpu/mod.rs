@@ -5,6 +5,7 @@
 //! - `memory`: activations, step data and the KV cache
 //! - `pipelines`: kernels compiled once
 //! - `dispatch`: operations bound to buffers
+//! - [`profile`]: where a step's time goes
 //! - `readback`: bringing logits back
 //! - [`executor`](GpuExecutor): a step
 
@@ -15,10 +16,12 @@ mod executor;
 mod kernel_tests;
 mod memory;
 mod pipelines;
+pub mod profile;
 mod readback;
 mod weights;
 
 pub use device::{Gpu, GpuError, GpuOptions};
 pub use executor::GpuExecutor;
 pub(crate) use memory::MAX_OUTPUTS;
+pub use profile::KernelTime;
 pub use weights::GpuWeights;

@@ -110,6 +110,11 @@ impl GpuWeights {
         self.vectors.get(&key)
     }
 
+    /// Bytes of a matrix, if the model has it.
+    pub(crate) fn matrix_bytes(&self, key: WeightKey) -> Option<u64> {
+        self.matrices.get(&key).map(|matrix| matrix.layout.bytes())
+    }
+
     /// Bytes of all buffers.
     pub fn bytes(&self) -> u64 {
         self.matrices.values().map(|matrix| matrix.layout.bytes()).sum::<u64>()

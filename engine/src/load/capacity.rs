@@ -39,6 +39,15 @@ pub struct MemoryUse {
     pub scratch_bytes: u64,
 }
 
+/// What a step that decodes one token takes of the device: what bounds its speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepCost {
+    /// Kernels that are run one after the other; 0 on the CPU.
+    pub dispatches: u32,
+    /// Bytes of weights that are read.
+    pub weight_bytes: u64,
+}
+
 /// What a model will take, from its description alone: for saying so before anything is read.
 ///
 /// # Errors
