@@ -102,7 +102,10 @@ async fn load(command: &Bench, device: Device) -> Result<Loaded, CliError> {
         let tokens = u64::from((command.prompt + command.generate).next_multiple_of(16));
         let needed = tokens * u64::from(most) * kv_bytes_per_token;
         LoadOptions {
-            max_context: Some(command.prompt + command.generate),
+            // KV blocks are made for at most eight full contexts.
+            max_context: Some(
+                (command.prompt + command.generate).next_multiple_of(16).saturating_mul(most.div_ceil(8)),
+            ),
             kv_bytes: Some(command.kv_mib.map_or(needed, |mib| mib.saturating_mul(1 << 20))),
             max_rows: command.max_rows,
         }

@@ -170,7 +170,9 @@ impl Bench<'_> {
                 }
             }
             let step = self.issue(plan);
-            ended.iter().for_each(|&index| sampled_by[index as usize] = step);
+            for index in ended {
+                sampled_by[index as usize] = step;
+            }
             self.drain(self.capacity.depth as usize - 1).await?;
         }
         self.drain(0).await?;

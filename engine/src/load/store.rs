@@ -1,7 +1,7 @@
 //! Where rows go.
 
 use super::LoadError;
-use super::capacity::{DEFAULT_ROWS, LoadOptions, MemoryUse, SOFTWARE_ROWS, StepCost, capacity, kv_bytes};
+use super::capacity::{DEFAULT_ROWS, GPU_DEPTH, LoadOptions, MemoryUse, SOFTWARE_ROWS, StepCost, capacity, kv_bytes};
 use crate::cpu::{CpuExecutor, CpuWeights};
 use crate::gpu::{Gpu, GpuExecutor, GpuWeights};
 use crate::model::{ModelConfig, Role, WeightKey};
@@ -84,7 +84,7 @@ impl Store {
         let read = |all: u64, embedding: Option<u64>| all - if config.tied_head { 0 } else { embedding.unwrap_or(0) };
         match self {
             Self::Cpu(weights) => {
-                let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX)?;
+                let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, 1)?;
                 let memory = MemoryUse {
                     weights_bytes: weights.bytes(),
                     kv_bytes: kv_bytes(config, &capacity),
@@ -96,7 +96,7 @@ impl Store {
             }
             Self::Gpu(weights) => {
                 let rows = if weights.gpu().is_software() { SOFTWARE_ROWS } else { DEFAULT_ROWS };
-                let capacity = capacity(config, options, rows, weights.gpu().max_binding_bytes)?;
+                let capacity = capacity(config, options, rows, weights.gpu().max_binding_bytes, GPU_DEPTH)?;
                 let weights_bytes = weights.bytes();
                 let weight_bytes = read(weights_bytes, weights.matrix_bytes(embedding));
                 let executor = GpuExecutor::new(config, weights, capacity).await?;
