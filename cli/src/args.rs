@@ -1,7 +1,9 @@
 //! What may be typed.
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use tilewright_engine::model::shapes::SHAPES;
 
 /// Run language models on your GPU or CPU: any GGUF or Hugging Face safetensors of a supported family.
 #[derive(Debug, Parser)]
@@ -19,6 +21,8 @@ pub(crate) enum Command {
     Logits(Logits),
     /// Talk to a model.
     Chat(Chat),
+    /// Time a model, or a model's shape with made-up weights.
+    Bench(Bench),
     /// Say what a model is and what memory it needs.
     Info(Info),
 }
@@ -138,6 +142,50 @@ pub(crate) struct Chat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) what: BenchTarget,
+    /// Where to compute; by default a GPU if there is a real one.
+    #[arg(long)]
+    pub(crate) device: Option<DeviceKind>,
+    /// Only a GPU whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) adapter: Option<String>,
+    /// Memory for keys and values, in MiB; by default what the runs need.
+    #[arg(long, value_name = "MIB")]
+    pub(crate) kv_mib: Option<u64>,
+    /// Most rows of a step; by default what suits the device.
+    #[arg(long, value_name = "ROWS")]
+    pub(crate) max_rows: Option<u32>,
+    /// Tokens of each prompt.
+    #[arg(long, value_name = "N", default_value_t = 480)]
+    pub(crate) prompt: u32,
+    /// Tokens that each sequence decodes.
+    #[arg(long = "gen", value_name = "N", default_value_t = 128)]
+    pub(crate) generate: u32,
+    /// Numbers of sequences at once, each a run of its own.
+    #[arg(long, value_name = "1,8,32", value_delimiter = ',', default_value = "1")]
+    pub(crate) concurrency: Vec<u32>,
+    /// Time every kernel; slows the steps themselves down.
+    #[arg(long)]
+    pub(crate) profile: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct BenchTarget {
+    /// A GGUF file, or a folder in Hugging Face layout.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) model: Option<PathBuf>,
+    /// The sizes of a well-known model, with random 4-bit weights.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SHAPES.map(|shape| shape.name)))]
+    pub(crate) shape: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Info {
     /// A GGUF file, or a folder in Hugging Face layout.
     #[arg(long, value_name = "PATH")]
@@ -168,5 +216,15 @@ mod tests {
         assert!(!parse("tilewright generate --model m.gguf"));
         assert!(!parse("tilewright generate --model m.gguf --prompt x --ids 1"));
         assert!(!parse("tilewright generate --model m.gguf --ids 1,x"));
+    }
+
+    #[test]
+    fn bench_takes_a_model_or_a_known_shape() {
+        let parse = |words: &str| Arguments::try_parse_from(words.split(' ')).is_ok();
+        assert!(parse("tilewright bench --model m.gguf --concurrency 1,8,32 --json"));
+        assert!(parse("tilewright bench --shape qwen2-0.5b --prompt 480 --gen 128"));
+        assert!(!parse("tilewright bench"));
+        assert!(!parse("tilewright bench --shape gpt-5"));
+        assert!(!parse("tilewright bench --shape qwen2-0.5b --model m.gguf"));
     }
 }

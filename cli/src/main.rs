@@ -3,10 +3,11 @@
 //! - `args`: what may be typed
 //! - `open`: a path and a device to a running service
 //! - `files`: model files on a disk
-//! - `generate`, `logits`, `chat`, `info`: the commands
+//! - `generate`, `logits`, `chat`, `bench`, `info`: the commands
 //! - `error`: what can go wrong, for people
 
 mod args;
+mod bench;
 mod chat;
 mod error;
 mod files;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         Command::Generate(command) => pollster::block_on(generate::run(command)),
         Command::Logits(command) => pollster::block_on(logits::run(command)),
         Command::Chat(command) => pollster::block_on(chat::run(command)),
+        Command::Bench(command) => pollster::block_on(bench::run(command)),
         Command::Info(command) => info::run(&command),
     };
     match result {

@@ -37,17 +37,20 @@ impl ModelPath {
 }
 
 /// The device that was asked for; else a GPU if there is a real one; else the CPU.
-async fn device(args: &ModelArgs) -> Result<Device, CliError> {
-    let options = GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() };
-    match args.device {
+pub(crate) async fn device(kind: Option<DeviceKind>, options: GpuOptions) -> Result<Device, CliError> {
+    match kind {
         Some(DeviceKind::Cpu) => Ok(Device::Cpu),
         Some(DeviceKind::Gpu) => Ok(Device::Gpu(Gpu::request(&options).await?)),
-        None if args.adapter.is_some() => Ok(Device::Gpu(Gpu::request(&options).await?)),
+        None if options.adapter.is_some() => Ok(Device::Gpu(Gpu::request(&options).await?)),
         None => Ok(match Gpu::request(&options).await {
             Ok(gpu) if !gpu.is_software() => Device::Gpu(gpu),
             _ => Device::Cpu,
         }),
     }
+}
+
+async fn model_device(args: &ModelArgs) -> Result<Device, CliError> {
+    device(args.device, GpuOptions { adapter: args.adapter.clone(), ..GpuOptions::default() }).await
 }
 
 fn load_options(args: &ModelArgs) -> LoadOptions {
@@ -61,14 +64,14 @@ fn load_options(args: &ModelArgs) -> LoadOptions {
 /// A model that answers requests.
 pub(crate) async fn service(args: &ModelArgs) -> Result<Service, CliError> {
     let path = ModelPath::find(&args.model)?;
-    let device = device(args).await?;
+    let device = model_device(args).await?;
     Ok(tilewright_host::load(&path.files, path.layout, &path.id, device, load_options(args), &mut |_| ()).await?)
 }
 
 /// A model's weights on a device.
 pub(crate) async fn weights(args: &ModelArgs) -> Result<Loaded, CliError> {
     let path = ModelPath::find(&args.model)?;
-    let device = device(args).await?;
+    let device = model_device(args).await?;
     Ok(tilewright_host::load_weights(&path.files, path.layout, device, load_options(args), &mut |_| ()).await?)
 }
 

@@ -8,6 +8,7 @@
 //! - [`executor`]: what both share: plan checks, open sequences
 //! - [`sampling`]: drawing tokens from logits
 //! - [`load`]: bytes of model files to an executor
+//! - [`bench`]: how fast an executor is
 //!
 //! ```no_run
 //! use tilewright_engine::{Device, LoadOptions, Loader, WeightFiles};
@@ -24,6 +25,7 @@
 //! # }
 //! ```
 
+pub mod bench;
 pub mod cpu;
 pub mod executor;
 pub mod gpu;
@@ -35,5 +37,5 @@ pub mod sampling;
 pub mod weights;
 
 pub use gpu::{Gpu, GpuError, GpuOptions};
-pub use load::{Device, LoadError, LoadOptions, Loaded, Loader, MemoryUse, WeightFiles};
+pub use load::{Device, LoadError, LoadOptions, Loaded, Loader, MemoryUse, StepCost, WeightFiles};
 pub use model::{ConfigError, ModelConfig};

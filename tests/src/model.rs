@@ -20,6 +20,16 @@ pub fn lavapipe_with_bindings_of(bytes: u64) -> Device {
     lavapipe_with(&GpuOptions { max_binding_bytes: Some(bytes), ..GpuOptions::default() })
 }
 
+/// Lavapipe with the limits that every WebGPU device has: bindings of 128 MiB, 16 KiB of workgroup memory, 8 storage buffers.
+pub fn lavapipe_with_least_limits() -> Device {
+    lavapipe_with(&GpuOptions { least_limits: true, ..GpuOptions::default() })
+}
+
+/// Lavapipe with the kernels of a real GPU.
+pub fn lavapipe_as_hardware() -> Device {
+    lavapipe_with(&GpuOptions { software: Some(false), least_limits: true, ..GpuOptions::default() })
+}
+
 fn lavapipe_with(options: &GpuOptions) -> Device {
     let options = GpuOptions { adapter: Some("llvmpipe".into()), ..options.clone() };
     Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))

@@ -126,8 +126,8 @@ fn step_within_capacity(
 #[test]
 fn a_matrix_split_over_several_bindings_gives_the_same_logits() {
     let expected = fixture::expected("llama");
-    // The embedding is 384 rows of 128 bytes: parts of 64 rows; the KV cache shrinks along.
-    let device = lavapipe_with_bindings_of(8192);
+    // The embedding is 384 rows of 128 bytes: parts of 128 rows; the KV cache shrinks along.
+    let device = lavapipe_with_bindings_of(16_384);
     let mut driver = Driver::new(open_fixture("llama", device, LoadOptions::default()).executor);
     let logits = driver.logits(&expected.prompt_ids, 16);
     assert_close("split", &logits, &expected.prompt_logits);

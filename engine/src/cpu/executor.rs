@@ -113,6 +113,11 @@ fn run_op(
             attention::attention(config, step, &cache, &read[&Query], out, stride(Query));
         }),
         Op::SiluMul => with(Gate, &mut |read, gate| silu_mul::silu_mul(gate, &read[&Up])),
+        Op::Fused { ref parts, .. } => {
+            for op in parts {
+                run_op(op, config, weights, cache, block_size, step, activations);
+            }
+        }
         Op::GatherRows => with(OutputHidden, &mut |read, out| {
             gather_rows::gather_rows(&step.output_rows, &read[&Hidden], out, stride(Hidden));
         }),

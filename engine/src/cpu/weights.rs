@@ -47,6 +47,11 @@ impl CpuWeights {
         self.vectors.get(&key).map(Vec::as_slice)
     }
 
+    /// Bytes of a matrix, if the model has it.
+    pub(crate) fn matrix_bytes(&self, key: WeightKey) -> Option<u64> {
+        self.matrices.get(&key).map(|(layout, _)| layout.bytes())
+    }
+
     /// Bytes of all of them.
     pub fn bytes(&self) -> u64 {
         self.matrices.values().map(|(layout, _)| layout.bytes()).sum::<u64>()

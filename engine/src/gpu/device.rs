@@ -1,5 +1,8 @@
 //! Finding a GPU, its limits, and learning of its loss.
 
+use super::profile::{KernelTime, Profiler};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use tilewright_plan::ExecutorError;
@@ -13,6 +16,10 @@ pub struct GpuOptions {
     pub software: Option<bool>,
     /// Pretend that no binding may be larger than this, bytes. For tests of splitting.
     pub max_binding_bytes: Option<u64>,
+    /// Ask for nothing beyond the limits that every WebGPU device has. For tests of small devices.
+    pub least_limits: bool,
+    /// Whether to time every kernel, where the device can; slows steps down.
+    pub profile: bool,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -25,6 +32,8 @@ pub struct Gpu {
     info: Arc<wgpu::AdapterInfo>,
     software: bool,
     faults: Faults,
+    pub(super) profiler: Option<Profiler>,
+    objects: Arc<AtomicU64>,
 }
 
 /// What went wrong on the device outside of any call.
@@ -103,9 +112,11 @@ impl Gpu {
         }
         let adapter = request_adapter(options).await?;
         let info = adapter.get_info();
-        let limits = adapter.limits();
+        let limits = if options.least_limits { wgpu::Limits::default() } else { adapter.limits() };
+        let profile = options.profile && adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tilewright"),
+            required_features: if profile { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() },
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -115,7 +126,10 @@ impl Gpu {
             .await
             .map_err(|error| GpuError::NoDevice { adapter: name(&info), reason: error.to_string() })?;
         let largest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let profiler = profile.then(|| Profiler::new(&device, &queue));
         let gpu = Self {
+            profiler,
+            objects: Arc::default(),
             device,
             queue,
             max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
@@ -151,6 +165,20 @@ impl Gpu {
         self.software
     }
 
+    /// Buffers, bind groups and pipelines made so far: no step makes any once it has run before.
+    pub fn objects_made(&self) -> u64 {
+        self.objects.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_object(&self) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What each kernel took since the last call; empty unless the device was asked to time them.
+    pub fn take_profile(&self) -> BTreeMap<String, KernelTime> {
+        self.profiler.as_ref().map(Profiler::take).unwrap_or_default()
+    }
+
     /// Gives the device back at once. Whoever still uses it is told that it is lost.
     pub fn destroy(&self) {
         self.device.destroy();
@@ -178,6 +206,20 @@ impl Gpu {
         if let Err(error) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
             self.faults.report(GpuError::Lost { adapter: self.name(), reason: error.to_string() });
         }
+    }
+
+    /// Waits for a submission and calls its callbacks; does nothing in a browser.
+    pub(super) fn wait_for(&self, submission: wgpu::SubmissionIndex) {
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        if let Err(error) = self.device.poll(wait) {
+            self.faults.report(GpuError::Lost { adapter: self.name(), reason: error.to_string() });
+        }
+    }
+
+    /// Calls the callbacks of what is done already.
+    pub(super) fn poll(&self) {
+        // What fails here fails again where someone waits.
+        let _ = self.device.poll(wgpu::PollType::Poll);
     }
 
     /// The error of a step that didn't come back.

@@ -1,130 +1,276 @@
 //! A step on the GPU.
 //!
-//! Buffers, bind groups and pipelines outlive the step: issuing one writes the step's data, encodes one compute pass and
-//! submits. Logits come back as a whole and the CPU samples; one step is in flight at a time.
+//! Buffers, bind groups and pipelines outlive the step: issuing one writes the step's data, encodes one compute pass and submits it.
+//! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back when they, or
+//! log-probabilities, are asked for.
 
-use super::dispatch::{Binder, Dispatch};
-use super::memory::StepMemory;
+use super::binder::{Binder, Form};
+use super::dispatch::{Counts, Dispatch};
+use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
+use super::memory::{FEW_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
-use super::readback::{PendingRead, StagingPool};
+use super::readback::StagingPool;
+use super::sampler::{RING, Sampler, places};
 use super::{Gpu, GpuError, GpuWeights};
-use crate::executor::Sequences;
-use crate::graph::{Activation, Program, RowSet, StepData};
+use crate::graph::{Activation, Program, StepData};
+use crate::kernels::KernelVariant;
+use crate::kernels::sample::SampleRecords;
 use crate::model::ModelConfig;
 use std::cell::RefCell;
-use std::rc::Rc;
-use tilewright_plan::{Capacity, Executor, ExecutorError, StepFuture, StepId, StepPlan};
+use std::rc::{Rc, Weak};
+use tilewright_plan::{Capacity, Chunk, ChunkOutput, Executor, ExecutorError, StepFuture, StepId, StepPlan};
 
 /// Carries out the step program on a GPU.
 pub struct GpuExecutor {
     gpu: Gpu,
     capacity: Capacity,
-    vocabulary: usize,
-    logits_stride: usize,
+    config: ModelConfig,
     frequencies: Vec<f64>,
     memory: StepMemory,
     pipelines: Pipelines,
-    body: Vec<Dispatch>,
-    head: Vec<Dispatch>,
-    staging: StagingPool,
-    /// Shared with the futures of steps, which sample.
-    sequences: Rc<RefCell<Sequences>>,
+    /// For steps of few rows and of many.
+    bodies: [Vec<Dispatch>; 2],
+    heads: [Vec<Dispatch>; 2],
+    sampler: Sampler,
+    /// Steps with chunks so far.
+    issued: u64,
+    /// The words of a step, used again and again.
+    words: Vec<u32>,
+    token_staging: StagingPool,
+    logits_staging: StagingPool,
+    /// Shared with the futures of steps.
+    flight: Rc<RefCell<Flight>>,
     /// Kept for the buffers.
     _weights: GpuWeights,
 }
 
 impl GpuExecutor {
     /// Over loaded weights.
-    pub async fn new(config: &ModelConfig, weights: GpuWeights, capacity: Capacity) -> Result<Self, GpuError> {
+    pub async fn new(config: &ModelConfig, mut weights: GpuWeights, capacity: Capacity) -> Result<Self, GpuError> {
         let gpu = weights.gpu().clone();
-        let program = Program::new(config);
-        let memory = StepMemory::new(&gpu, config, &capacity);
+        let plain = Program::new(config);
+        let fused = plain.fused();
+        let split = KernelVariant::default_split(config.head_dim, config.heads / config.kv_heads, gpu.is_software());
+        let memory = StepMemory::new(&gpu, config, &capacity, &split);
         let mut pipelines = Pipelines::default();
+        let sampled = places(&gpu, capacity.max_chunks);
         let mut binder = Binder {
             gpu: &gpu,
             config,
             capacity: &capacity,
-            weights: &weights,
+            weights: &mut weights,
             memory: &memory,
+            sampled: &sampled,
             pipelines: &mut pipelines,
+            form: Form::Few,
+            split,
         };
-        let mut body: Vec<Dispatch> = program.body.iter().flat_map(|op| binder.bind(op)).collect();
-        let mut head: Vec<Dispatch> = program.head.iter().flat_map(|op| binder.bind(op)).collect();
+        // Fused operations join matrices, so they are bound before those that see parts of joined ones.
+        let mut few: [Vec<Dispatch>; 2] =
+            [&fused.body, &fused.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect());
+        binder.form = Form::Many;
+        let mut many: [Vec<Dispatch>; 2] =
+            [&plain.body, &plain.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect());
+        let mut sampler = Sampler::new(&mut binder, capacity.max_chunks);
         // Decoding one sequence and reading a long prompt should not wait for a compiler.
-        for dispatch in &mut body {
+        for dispatch in few.iter_mut().flatten() {
             dispatch.prepare(&gpu, &mut pipelines, 1);
+        }
+        for dispatch in &mut many[0] {
             dispatch.prepare(&gpu, &mut pipelines, capacity.max_rows);
         }
-        for dispatch in &mut head {
-            dispatch.prepare(&gpu, &mut pipelines, 1);
-        }
+        sampler.prepare(&gpu, &mut pipelines);
         let logits_stride = Activation::Logits.stride(config) as usize;
-        let staging_bytes = u64::from(memory.max_outputs) * logits_stride as u64 * 4;
+        let logits_bytes = u64::from(memory.max_outputs) * logits_stride as u64 * 4;
         weights.flush().await?;
+        let ([few_body, few_head], [many_body, many_head]) = (few, many);
         Ok(Self {
-            staging: StagingPool::new(&gpu, staging_bytes),
+            token_staging: StagingPool::new(&gpu, u64::from(capacity.max_chunks) * 8),
+            logits_staging: StagingPool::new(&gpu, logits_bytes),
+            flight: Rc::new(RefCell::new(Flight::new(gpu.clone(), config.vocabulary as usize, logits_stride))),
             gpu,
             capacity,
-            vocabulary: config.vocabulary as usize,
-            logits_stride,
+            config: config.clone(),
             frequencies: config.rope.frequencies(),
             memory,
             pipelines,
-            body,
-            head,
-            sequences: Rc::default(),
+            bodies: [few_body, many_body],
+            heads: [few_head, many_head],
+            sampler,
+            issued: 0,
+            words: Vec::new(),
             _weights: weights,
         })
     }
 
     /// Bytes of buffers that are neither weights nor KV cache.
     pub fn scratch_bytes(&self) -> u64 {
-        self.memory.scratch_bytes
+        self.memory.scratch_bytes + self.sampler.scratch_bytes
     }
 
-    /// Encodes and submits; the logits of each segment of output rows are on their way.
-    fn submit(&mut self, step: &StepData) -> Result<Vec<PendingRead>, ExecutorError> {
-        self.memory.write(&self.gpu, step);
-        let outputs = step.output_rows.len() as u32;
-        let mut reads = Vec::new();
-        let mut base = 0;
-        loop {
-            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let segment = self.memory.write_header(&self.gpu, step, base);
-            {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                let body = if base == 0 { self.body.as_mut_slice() } else { &mut [] };
-                let head = if segment > 0 { self.head.as_mut_slice() } else { &mut [] };
-                for dispatch in body.iter_mut().chain(head) {
-                    let rows = match dispatch.rows {
-                        RowSet::Step => step.rows.len() as u32,
-                        RowSet::Outputs => segment,
-                    };
-                    dispatch.encode(&self.gpu, &mut self.pipelines, &mut pass, rows);
-                }
-            }
-            let bytes = u64::from(segment) * self.logits_stride as u64 * 4;
-            let staging = (segment > 0).then(|| self.staging.take());
-            if let Some(staging) = &staging {
-                encoder.copy_buffer_to_buffer(self.memory.activation(Activation::Logits), 0, staging, 0, bytes);
-            }
-            self.gpu.queue.submit([encoder.finish()]);
-            reads.extend(staging.map(|staging| self.staging.read(staging, bytes)));
-            base += segment;
-            if base >= outputs {
-                return Ok(reads);
-            }
-        }
+    /// Dispatches of a step that decodes one token.
+    pub fn decode_dispatches(&self) -> u32 {
+        (self.bodies[0].len() + self.heads[0].len()) as u32 + Sampler::DISPATCHES
     }
 
-    fn start(&mut self, plan: &StepPlan) -> Result<Vec<PendingRead>, ExecutorError> {
+    /// Begins a step; it is in flight afterwards.
+    fn start(&mut self, step: StepId, plan: &StepPlan, result: Weak<StepResult>) -> Result<(), ExecutorError> {
         self.gpu.check().map_err(|error| ExecutorError::Lost { reason: error.to_string() })?;
-        let tokens = self.sequences.borrow_mut().begin(plan, &self.capacity)?;
+        self.make_room()?;
+        let tokens = self.flight.borrow_mut().begin(plan, &self.capacity)?;
         if tokens.is_empty() {
-            return Ok(Vec::new());
+            let closed = InFlight { step, submission: None, reads: Vec::new(), asked: Vec::new(), result };
+            self.flight.borrow_mut().push(closed);
+            return Ok(());
         }
-        let step = StepData::new(&plan.chunks, &tokens, self.capacity.block_size, &self.frequencies);
-        self.submit(&step)
+        let first_place = self.sampler.first_place(self.issued);
+        self.issued += 1;
+        let data = StepData::new(&plan.chunks, &tokens, self.capacity.block_size, &self.frequencies);
+        let (asked, records) = {
+            let flight = self.flight.borrow();
+            let rows = flight.sampled_rows(&plan.chunks, first_place);
+            (flight.asked(&plan.chunks, first_place), SampleRecords::new(&rows, self.config.vocabulary))
+        };
+        let in_flight = self.submit(step, &data, &plan.chunks, asked, &records, first_place, result);
+        self.flight.borrow_mut().push(in_flight);
+        Ok(())
+    }
+
+    /// The ring of places holds only so many steps; a place is used again when its step was read back.
+    fn make_room(&self) -> Result<(), ExecutorError> {
+        self.gpu.poll();
+        let mut flight = self.flight.borrow_mut();
+        flight.progress();
+        while flight.len() >= RING as usize {
+            if cfg!(target_arch = "wasm32") {
+                return Err(ExecutorError::InvalidPlan(format!(
+                    "{RING} steps are in flight; read some back before the next is issued"
+                )));
+            }
+            flight.wait_for_oldest();
+            flight.progress();
+        }
+        Ok(())
+    }
+
+    /// Encodes and submits, the outputs in segments of as many rows as the logits buffer has.
+    #[expect(clippy::too_many_arguments, reason = "a step's parts, each made by another")]
+    fn submit(
+        &mut self,
+        step: StepId,
+        data: &StepData,
+        chunks: &[Chunk],
+        asked: Vec<Asked>,
+        records: &SampleRecords,
+        first_place: u32,
+        result: Weak<StepResult>,
+    ) -> InFlight {
+        let form = usize::from(data.rows.len() as u32 > FEW_ROWS);
+        let tile = match KernelVariant::default_attention(self.config.head_dim, self.gpu.is_software()) {
+            KernelVariant::AttentionTile { queries, .. } if form == 1 => queries,
+            _ => u32::MAX,
+        };
+        let tiles = data.tiles(tile);
+        let room = (WORDS_AT / 4) as usize;
+        let mut header = data.pack(&tiles, &records.words, self.memory.split, room, &mut self.words);
+        self.sampler.write(&self.gpu, &mut self.pipelines, &self.memory, records);
+        let outputs = header.outputs;
+        let wants_logits = asked.iter().any(Asked::wants_logits);
+        let sampled = chunks.iter().filter(|chunk| chunk.output == ChunkOutput::Sample).count() as u64;
+        let mut reads = Vec::new();
+        let mut counts = Counts { rows: header.rows, tiles: tiles.len() as u32, splits: header.splits, outputs: 0 };
+        loop {
+            counts.outputs = (outputs - header.output_base).min(self.memory.max_outputs);
+            header.outputs = counts.outputs;
+            let first = header.output_base == 0;
+            if first {
+                self.memory.write(&self.gpu, &header, bytemuck::cast_slice_mut(&mut self.words));
+            } else {
+                self.memory.write_header(&self.gpu, &header);
+            }
+            let last = header.output_base + counts.outputs >= outputs;
+            let (encoder, logits) = self.encode(form, first, &counts, wants_logits, records);
+            let mut encoder = encoder;
+            let staging = last.then(|| {
+                let staging = self.token_staging.take();
+                let bytes = sampled.max(1) * 8;
+                encoder.copy_buffer_to_buffer(&self.sampler.sampled, u64::from(first_place) * 8, &staging, 0, bytes);
+                (staging, bytes)
+            });
+            let submission = self.gpu.queue.submit([encoder.finish()]);
+            if let Some(profiler) = &self.gpu.profiler {
+                profiler.collect(&self.gpu);
+            }
+            let wakers = &self.flight.borrow().wakers;
+            let read = |pool: &StagingPool, staging, bytes| {
+                let wakers = wakers.clone();
+                Read::Pending(pool.read(staging, bytes, move || wakers.wake()))
+            };
+            reads.extend(logits.map(|(staging, bytes)| read(&self.logits_staging, staging, bytes)));
+            if let Some((staging, bytes)) = staging {
+                // Tokens are the first of the reads.
+                reads.insert(0, read(&self.token_staging, staging, bytes));
+                return InFlight { step, submission: Some(submission), reads, asked, result };
+            }
+            header.output_base += counts.outputs;
+        }
+    }
+
+    /// One segment: the body if it is the first, the head, and the sampler. Also returns where its logits are copied to.
+    fn encode(
+        &mut self,
+        form: usize,
+        first: bool,
+        counts: &Counts,
+        wants_logits: bool,
+        records: &SampleRecords,
+    ) -> (wgpu::CommandEncoder, Option<(wgpu::Buffer, u64)>) {
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let body = if first { self.bodies[form].as_mut_slice() } else { &mut [] };
+        let head_form = usize::from(counts.outputs > FEW_ROWS);
+        let head = if counts.outputs > 0 { self.heads[head_form].as_mut_slice() } else { &mut [] };
+        let mut pass = Pass { gpu: &self.gpu, pipelines: &mut self.pipelines, open: None };
+        for dispatch in body.iter_mut().chain(head) {
+            pass.run(&mut encoder, dispatch, counts);
+        }
+        let mut logits = None;
+        if wants_logits && counts.outputs > 0 {
+            // Before biases and penalties change them.
+            pass.open = None;
+            let bytes = u64::from(counts.outputs) * u64::from(Activation::Logits.stride(&self.config)) * 4;
+            let staging = self.logits_staging.take();
+            encoder.copy_buffer_to_buffer(self.memory.activation(Activation::Logits), 0, &staging, 0, bytes);
+            logits = Some((staging, bytes));
+        }
+        if counts.outputs > 0 {
+            for dispatch in self.sampler.dispatches(records) {
+                pass.run(&mut encoder, dispatch, counts);
+            }
+        }
+        drop(pass);
+        if let Some(profiler) = &self.gpu.profiler {
+            profiler.resolve(&mut encoder);
+        }
+        (encoder, logits)
+    }
+}
+
+/// The compute pass that dispatches go to; when kernels are timed, one for each.
+struct Pass<'a> {
+    gpu: &'a Gpu,
+    pipelines: &'a mut Pipelines,
+    open: Option<wgpu::ComputePass<'static>>,
+}
+
+impl Pass<'_> {
+    fn run(&mut self, encoder: &mut wgpu::CommandEncoder, dispatch: &mut Dispatch, counts: &Counts) {
+        if let Some(profiler) = &self.gpu.profiler {
+            self.open = None;
+            self.open = Some(profiler.pass(encoder, dispatch.label(counts)).forget_lifetime());
+        }
+        let begin = || encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()).forget_lifetime();
+        let pass = self.open.get_or_insert_with(begin);
+        dispatch.encode(self.gpu, self.pipelines, pass, counts);
     }
 }
 
@@ -134,28 +280,11 @@ impl Executor for GpuExecutor {
     }
 
     fn issue(&mut self, step: StepId, plan: StepPlan) -> StepFuture {
-        let reads = match self.start(&plan) {
-            Ok(reads) => reads,
-            Err(error) => return Box::pin(std::future::ready(Err(error))),
-        };
-        let (gpu, sequences) = (self.gpu.clone(), self.sequences.clone());
-        let (vocabulary, stride) = (self.vocabulary, self.logits_stride);
-        Box::pin(async move {
-            if reads.is_empty() {
-                gpu.idle().await.map_err(|_| gpu.loss())?;
-            }
-            let mut padded = Vec::new();
-            for read in reads {
-                read.append_to(&mut padded).await?;
-            }
-            gpu.check().map_err(|_| gpu.loss())?;
-            let mut logits = if stride == vocabulary {
-                padded
-            } else {
-                padded.chunks_exact(stride).flat_map(|row| &row[..vocabulary]).copied().collect()
-            };
-            sequences.borrow_mut().finish(step, &plan, &mut logits, vocabulary)
-        })
+        let result: Rc<StepResult> = Rc::default();
+        match self.start(step, &plan, Rc::downgrade(&result)) {
+            Ok(()) => Box::pin(output(self.flight.clone(), result)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
     fn device(&self) -> String {

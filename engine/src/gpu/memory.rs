@@ -2,21 +2,24 @@
 
 use super::Gpu;
 use super::weights::storage;
-use crate::graph::{Activation, RowSet, StepData, StepHeader};
+use crate::graph::{Activation, KeySplit, RowSet, StepHeader};
+use crate::kernels::KernelVariant;
+use crate::kernels::sample::RECORD_WORDS;
 use crate::model::ModelConfig;
 use std::collections::BTreeMap;
 use tilewright_plan::Capacity;
 
 /// The buffers of one executor.
 pub(super) struct StepMemory {
-    pub(super) header: wgpu::Buffer,
-    pub(super) rows: wgpu::Buffer,
-    pub(super) block_tables: wgpu::Buffer,
-    pub(super) rotations: wgpu::Buffer,
-    pub(super) output_rows: wgpu::Buffer,
+    /// The step's header, and from [`WORDS_AT`] on its words: all that the CPU tells the GPU of a step, in one write.
+    pub(super) step: wgpu::Buffer,
     activations: BTreeMap<Activation, wgpu::Buffer>,
-    /// Keys and values by layer, f32 `[slots, kv_width]`.
-    cache: Vec<[wgpu::Buffer; 2]>,
+    /// Partial softmaxes of the rows' heads.
+    pub(super) partials: wgpu::Buffer,
+    /// Keys and values by layer, f32 `[slots, 2, kv_width]`.
+    cache: Vec<wgpu::Buffer>,
+    /// How keys are split.
+    pub(super) split: KeySplit,
     /// Rows of the logits buffer.
     pub(super) max_outputs: u32,
     /// Bytes of everything but the cache.
@@ -26,8 +29,17 @@ pub(super) struct StepMemory {
 /// Rows of logits that are computed at a time, memory permitting. More are computed in segments.
 pub(crate) const MAX_OUTPUTS: u64 = 64;
 
+/// Rows up to which a step is bound by reading the weights, and takes the fused kernels.
+pub(super) const FEW_ROWS: u32 = 32;
+
+/// Where words begin behind the header, bytes: a binding's offset is a multiple of it on every device.
+pub(super) const WORDS_AT: u64 = 256;
+
+/// Parts of keys over all rows of a step with few rows.
+const MOST_PARTS: u32 = 1024;
+
 impl StepMemory {
-    pub(super) fn new(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> Self {
+    pub(super) fn new(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity, split: &KernelVariant) -> Self {
         let mut scratch_bytes = 0;
         let mut scratch = |label: &str, bytes: u64| {
             scratch_bytes += bytes;
@@ -48,28 +60,35 @@ impl StepMemory {
             })
             .collect();
         let blocks_per_sequence = u64::from(capacity.max_context.div_ceil(capacity.block_size));
+        // Of a row: its data, rotations, place among the outputs, tile, and how it is sampled.
+        let row_words = 8 + 4 + u64::from(config.rope.dims) + 1 + 2 + RECORD_WORDS as u64;
+        let words = rows * row_words + u64::from(capacity.max_chunks) * blocks_per_sequence;
+        let bytes = WORDS_AT + words * 4;
+        let tile = match *split {
+            KernelVariant::AttentionSplit { tile, .. } => tile,
+            _ => 32,
+        };
+        let record_bytes = u64::from(config.heads) * u64::from(config.head_dim + 4) * 4;
+        let few = u64::from(FEW_ROWS.min(capacity.max_rows));
+        let most_parts = u64::from(MOST_PARTS).min(gpu.max_binding_bytes / record_bytes).max(few);
+        let partials = scratch("partial attention", most_parts * record_bytes);
         let cache_bytes =
-            u64::from(capacity.blocks) * u64::from(capacity.block_size) * u64::from(config.kv_width()) * 4;
+            u64::from(capacity.blocks) * u64::from(capacity.block_size) * u64::from(config.kv_width()) * 8;
         Self {
-            header: gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            step: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("step"),
-                size: size_of::<StepHeader>() as u64,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                size: bytes,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             }),
-            rows: scratch("rows", rows * 16),
-            block_tables: scratch("block tables", u64::from(capacity.max_chunks) * blocks_per_sequence * 4),
-            rotations: scratch("rotations", rows * u64::from(config.rope.dims / 2) * 8),
-            output_rows: scratch("output rows", rows * 4),
             activations,
+            partials,
             cache: (0..config.layers)
-                .map(|layer| {
-                    [format!("keys of layer {layer}"), format!("values of layer {layer}")]
-                        .map(|label| storage(gpu, &label, cache_bytes))
-                })
+                .map(|layer| storage(gpu, &format!("cache of layer {layer}"), cache_bytes))
                 .collect(),
+            split: KeySplit { tile, most_parts: most_parts as u32 },
             max_outputs: max_outputs as u32,
-            scratch_bytes,
+            scratch_bytes: scratch_bytes + bytes,
         }
     }
 
@@ -77,28 +96,18 @@ impl StepMemory {
         &self.activations[&activation]
     }
 
-    pub(super) fn cache(&self, layer: u32) -> &[wgpu::Buffer; 2] {
+    pub(super) fn cache(&self, layer: u32) -> &wgpu::Buffer {
         &self.cache[layer as usize]
     }
 
-    /// Hands the step's data to the device, all but the header.
-    pub(super) fn write(&self, gpu: &Gpu, step: &StepData) {
-        let write = |buffer: &wgpu::Buffer, bytes: &[u8]| {
-            if !bytes.is_empty() {
-                gpu.queue.write_buffer(buffer, 0, bytes);
-            }
-        };
-        write(&self.rows, bytemuck::cast_slice(&step.rows));
-        write(&self.block_tables, bytemuck::cast_slice(&step.block_tables));
-        write(&self.rotations, bytemuck::cast_slice(&step.rotations));
-        write(&self.output_rows, bytemuck::cast_slice(&step.output_rows));
+    /// Hands the step's data to the device. `bytes` begins with room for the header.
+    pub(super) fn write(&self, gpu: &Gpu, header: &StepHeader, bytes: &mut [u8]) {
+        bytes[..size_of::<StepHeader>()].copy_from_slice(bytemuck::bytes_of(header));
+        gpu.queue.write_buffer(&self.step, 0, bytes);
     }
 
-    /// Points the head at the segment that starts with output row `output_base`; returns its rows.
-    pub(super) fn write_header(&self, gpu: &Gpu, step: &StepData, output_base: u32) -> u32 {
-        let outputs = (step.output_rows.len() as u32 - output_base).min(self.max_outputs);
-        let header = StepHeader { rows: step.rows.len() as u32, table_stride: step.table_stride, output_base, outputs };
-        gpu.queue.write_buffer(&self.header, 0, bytemuck::bytes_of(&header));
-        outputs
+    /// Hands over a new header alone, for a further segment of outputs.
+    pub(super) fn write_header(&self, gpu: &Gpu, header: &StepHeader) {
+        gpu.queue.write_buffer(&self.step, 0, bytemuck::bytes_of(header));
     }
 }

@@ -4,21 +4,29 @@
 //! - `weights`: the canonical layout in buffers, split where a binding would be too large
 //! - `memory`: activations, step data and the KV cache
 //! - `pipelines`: kernels compiled once
-//! - `dispatch`: operations bound to buffers
-//! - `readback`: bringing logits back
+//! - `dispatch`: a kernel bound to buffers; `binder`: operations as dispatches
+//! - `sampler`: drawing tokens
+//! - `flight`: steps that were not read back yet, and the sequences they belong to
+//! - [`profile`]: where a step's time goes
+//! - `readback`: bringing tokens and logits back
 //! - [`executor`](GpuExecutor): a step
 
+mod binder;
 pub mod device;
 mod dispatch;
 mod executor;
+mod flight;
 #[cfg(test)]
 mod kernel_tests;
 mod memory;
 mod pipelines;
+pub mod profile;
 mod readback;
+mod sampler;
 mod weights;
 
 pub use device::{Gpu, GpuError, GpuOptions};
 pub use executor::GpuExecutor;
 pub(crate) use memory::MAX_OUTPUTS;
+pub use profile::KernelTime;
 pub use weights::GpuWeights;

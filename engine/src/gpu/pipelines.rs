@@ -61,6 +61,7 @@ impl Pipelines {
         if let Some(pipeline) = self.pipelines.get(&source) {
             return pipeline.clone();
         }
+        gpu.count_object();
         let bind_group_layout = self.layout(gpu, kinds);
         let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,

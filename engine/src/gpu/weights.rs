@@ -16,17 +16,19 @@ pub struct GpuWeights {
     vectors: BTreeMap<WeightKey, wgpu::Buffer>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct GpuMatrix {
     pub(super) layout: TensorLayout,
     pub(super) parts: Vec<GpuPart>,
 }
 
 /// Rows `start .. start + rows` of a matrix.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct GpuPart {
     pub(super) start: u32,
     pub(super) rows: u32,
+    /// Row of the buffers that it begins at: other matrices may share them.
+    pub(super) base: u32,
     pub(super) codes: wgpu::Buffer,
     pub(super) scales: Option<wgpu::Buffer>,
     pub(super) mins: Option<wgpu::Buffer>,
@@ -53,6 +55,7 @@ impl GpuWeights {
                 GpuPart {
                     start,
                     rows,
+                    base: 0,
                     codes: buffer(layout.code_bytes_per_row()),
                     scales: (layout.scale_stride() > 0).then(|| buffer(layout.scale_bytes_per_row())),
                     mins: layout.mins().then(|| buffer(layout.scale_bytes_per_row())),
@@ -94,6 +97,73 @@ impl GpuWeights {
         self.vectors.insert(key, buffer);
     }
 
+    /// Moves matrices into one, one below the other, so that one dispatch can read them; returns it. They stay what they were,
+    /// as views of it. `None` if they differ in format, or don't fit a binding together.
+    pub(super) fn join(&mut self, keys: &[WeightKey]) -> Option<GpuMatrix> {
+        let matrices: Vec<&GpuMatrix> = keys.iter().map(|key| self.matrices.get(key)).collect::<Option<_>>()?;
+        let first = matrices.first()?.layout;
+        let alike = |matrix: &&GpuMatrix| {
+            matrix.parts.len() == 1 && TensorLayout { rows: first.rows, ..matrix.layout } == first
+        };
+        let layout = TensorLayout { rows: matrices.iter().map(|matrix| matrix.layout.rows).sum(), ..first };
+        let bytes = u64::from(layout.rows) * layout.code_bytes_per_row();
+        if !matrices.iter().all(alike) || bytes > self.gpu.max_binding_bytes {
+            return None;
+        }
+        let buffer = |bytes: u64| storage(&self.gpu, "joined matrices", u64::from(layout.rows) * bytes);
+        let joined = GpuPart {
+            start: 0,
+            rows: layout.rows,
+            base: 0,
+            codes: buffer(layout.code_bytes_per_row()),
+            scales: (layout.scale_stride() > 0).then(|| buffer(layout.scale_bytes_per_row())),
+            mins: layout.mins().then(|| buffer(layout.scale_bytes_per_row())),
+        };
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut base = 0;
+        let mut views = Vec::new();
+        for matrix in &matrices {
+            let (part, rows) = (&matrix.parts[0], u64::from(matrix.layout.rows));
+            let mut copy = |from: Option<&wgpu::Buffer>, to: Option<&wgpu::Buffer>, row_bytes: u64| {
+                if let (Some(from), Some(to)) = (from, to) {
+                    encoder.copy_buffer_to_buffer(from, 0, to, u64::from(base) * row_bytes, rows * row_bytes);
+                }
+            };
+            copy(Some(&part.codes), Some(&joined.codes), layout.code_bytes_per_row());
+            copy(part.scales.as_ref(), joined.scales.as_ref(), layout.scale_bytes_per_row());
+            copy(part.mins.as_ref(), joined.mins.as_ref(), layout.scale_bytes_per_row());
+            views.push(GpuPart { base, start: 0, rows: matrix.layout.rows, ..joined.clone() });
+            base += matrix.layout.rows;
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        for (key, view) in keys.iter().zip(views) {
+            let Some(matrix) = self.matrices.get_mut(key) else { continue };
+            for part in std::mem::replace(&mut matrix.parts, vec![view]) {
+                // In a browser memory comes back when a buffer is destroyed, not when it is dropped.
+                part.codes.destroy();
+                part.scales.inspect(wgpu::Buffer::destroy);
+                part.mins.inspect(wgpu::Buffer::destroy);
+            }
+        }
+        Some(GpuMatrix { layout, parts: vec![joined] })
+    }
+
+    /// Vectors one behind the other in a buffer, each with its room in elements; those that the model lacks are zeros.
+    pub(super) fn concatenate(&self, vectors: &[(Option<WeightKey>, u32)]) -> wgpu::Buffer {
+        let elements: u32 = vectors.iter().map(|(_, room)| room).sum();
+        let buffer = storage(&self.gpu, "vectors", u64::from(elements) * 4);
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut at = 0;
+        for (key, room) in vectors {
+            if let Some(vector) = key.and_then(|key| self.vectors.get(&key)) {
+                encoder.copy_buffer_to_buffer(vector, 0, &buffer, at, vector.size().min(u64::from(*room) * 4));
+            }
+            at += u64::from(*room) * 4;
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        buffer
+    }
+
     /// Resolves when the device has taken what was written.
     pub async fn flush(&self) -> Result<(), GpuError> {
         self.gpu.queue.submit([]);
@@ -110,6 +180,11 @@ impl GpuWeights {
         self.vectors.get(&key)
     }
 
+    /// Bytes of a matrix, if the model has it.
+    pub(crate) fn matrix_bytes(&self, key: WeightKey) -> Option<u64> {
+        self.matrices.get(&key).map(|matrix| matrix.layout.bytes())
+    }
+
     /// Bytes of all buffers.
     pub fn bytes(&self) -> u64 {
         self.matrices.values().map(|matrix| matrix.layout.bytes()).sum::<u64>()
@@ -119,6 +194,7 @@ impl GpuWeights {
 
 /// A zeroed buffer that kernels read and write, of a whole number of vec4.
 pub(super) fn storage(gpu: &Gpu, label: &str, bytes: u64) -> wgpu::Buffer {
+    gpu.count_object();
     gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
         size: bytes.next_multiple_of(16),

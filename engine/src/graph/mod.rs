@@ -8,6 +8,6 @@ pub mod op;
 pub mod program;
 pub mod step;
 
-pub use op::{Activation, Op, RowSet};
+pub use op::{Activation, Fusion, Op, RowSet};
 pub use program::Program;
-pub use step::{RowData, StepData, StepHeader};
+pub use step::{KeySplit, RowData, SAMPLED, StepData, StepHeader};

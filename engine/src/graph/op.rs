@@ -115,4 +115,22 @@ pub enum Op {
     SiluMul,
     /// `OutputHidden` = the asked-for rows of Hidden.
     GatherRows,
+    /// Several operations as one, where a device and the weights allow.
+    Fused {
+        /// Which.
+        fusion: Fusion,
+        /// What it stands for; the last of them gives the rows.
+        parts: Vec<Op>,
+    },
+}
+
+/// Operations that one kernel carries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fusion {
+    /// Norm, the three products of attention, rotary embedding and KV write.
+    NormQkvRope,
+    /// Norm, gate and up product, gated activation.
+    NormGate,
+    /// The asked-for rows, norm and head.
+    NormHead,
 }

@@ -1,6 +1,6 @@
 //! A family's description, unrolled over a model's layers.
 
-use super::{Activation, Op};
+use super::{Activation, Fusion, Op};
 use crate::model::family::LayerStep;
 use crate::model::{ModelConfig, Role, WeightKey};
 
@@ -43,6 +43,38 @@ impl Program {
     }
 }
 
+impl Program {
+    /// The same with as few operations as there are kernels for: what decoding runs.
+    #[must_use]
+    pub fn fused(&self) -> Self {
+        Self { body: fuse(&self.body), head: fuse(&self.head) }
+    }
+}
+
+/// Joins the runs of operations that one kernel carries out.
+fn fuse(ops: &[Op]) -> Vec<Op> {
+    let mut fused = Vec::new();
+    let mut rest = ops;
+    while let Some(first) = rest.first() {
+        use Op::{GatherRows, Product, RmsNorm, RopeKv, SiluMul};
+        let (fusion, count) = match rest {
+            [RmsNorm { .. }, Product { .. }, Product { .. }, Product { .. }, RopeKv { .. }, ..] => {
+                (Some(Fusion::NormQkvRope), 5)
+            }
+            [RmsNorm { .. }, Product { .. }, Product { .. }, SiluMul, ..] => (Some(Fusion::NormGate), 4),
+            [GatherRows, RmsNorm { .. }, Product { .. }, ..] => (Some(Fusion::NormHead), 3),
+            _ => (None, 1),
+        };
+        let (parts, after) = rest.split_at(count);
+        fused.push(match fusion {
+            Some(fusion) => Op::Fused { fusion, parts: parts.to_vec() },
+            None => first.clone(),
+        });
+        rest = after;
+    }
+    fused
+}
+
 fn push_step(ops: &mut Vec<Op>, step: LayerStep, layer: u32) {
     use Activation::{Attended, Gate, Hidden, Key, Normed, Query, Up, Value};
     let key = |role| WeightKey { role, layer: Some(layer) };
@@ -71,5 +103,24 @@ fn push_step(ops: &mut Vec<Op>, step: LayerStep, layer: u32) {
             Op::SiluMul,
             product(Gate, Role::Down, Role::DownBias, Hidden, true),
         ]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::shapes::SHAPES;
+
+    #[test]
+    fn a_fused_layer_has_five_operations_and_stands_for_the_same() {
+        let config = SHAPES[0].config();
+        let (plain, fused) = (Program::new(&config), Program::new(&config).fused());
+        assert_eq!(fused.body.len(), 1 + 5 * config.layers as usize);
+        assert_eq!(fused.head.len(), 1);
+        let unfused = fused.body.into_iter().flat_map(|op| match op {
+            Op::Fused { parts, .. } => parts,
+            op => vec![op],
+        });
+        assert_eq!(unfused.collect::<Vec<_>>(), plain.body);
     }
 }

@@ -1,26 +1,19 @@
 // out[row, head, :] = softmax(query . keys * scale) . values over positions 0 ..= position of the row, through its block table
 //
-// One workgroup per row and query head. Keys come in tiles of WORKGROUP: each invocation scores one key, the tile's maximum
-// and sum update a running softmax (Milakov & Gimelshein 2018), then each invocation adds up its dimensions of the values.
-// Query head h reads KV head h / (heads / kv_heads): grouped-query attention.
+// The form for any head size: one workgroup per row and query head. Keys come in tiles of WORKGROUP: each invocation scores
+// one key, the tile's maximum and sum update a running softmax (Milakov & Gimelshein 2018), then each invocation adds up its
+// dimensions of the values. Query head h reads KV head h / (heads / kv_heads): grouped-query attention.
 {% include "shared/step.wgsl" %}
+{% include "shared/words.wgsl" %}
+{% include "shared/heads.wgsl" %}
 
-@group(0) @binding(0) var<uniform> step: Step;
-@group(0) @binding(1) var<storage, read> rows: array<Row>;
-@group(0) @binding(2) var<storage, read> block_tables: array<u32>;        // [chunks, step.table_stride]
-@group(0) @binding(3) var<storage, read> query: array<f32>;               // [rows, Q_STRIDE]
-@group(0) @binding(4) var<storage, read> key_cache: array<vec4<f32>>;     // [slots, KV_WIDTH]
-@group(0) @binding(5) var<storage, read> value_cache: array<f32>;         // [slots, KV_WIDTH]
-@group(0) @binding(6) var<storage, read_write> out: array<f32>;           // [rows, Q_STRIDE]
+@group(0) @binding(2) var<storage, read> query: array<f32>;               // [rows, Q_STRIDE]
+@group(0) @binding(3) var<storage, read> cache: array<f32>;               // [slots, 2, KV_WIDTH]
+@group(0) @binding(4) var<storage, read_write> out: array<f32>;           // [rows, Q_STRIDE]
 
-const HEAD_DIM: u32 = {{ head_dim }}u;
-const KV_WIDTH: u32 = {{ kv_heads * head_dim }}u;
-const HEADS_PER_KV: u32 = {{ heads // kv_heads }}u;
-const Q_STRIDE: u32 = {{ q_stride }}u;
-const BLOCK: u32 = {{ block_size }}u;
 const WORKGROUP: u32 = {{ workgroup }}u;
 const DIMS: u32 = {{ (head_dim + workgroup - 1) // workgroup }}u; // of the output, per invocation
-var<workgroup> head_query: array<vec4<f32>, {{ head_dim // 4 }}>;
+var<workgroup> head_query: array<f32, HEAD_DIM>;
 var<workgroup> scores: array<f32, WORKGROUP>;
 var<workgroup> reduction: array<f32, WORKGROUP>;
 var<workgroup> slots: array<u32, WORKGROUP>;
@@ -29,14 +22,11 @@ var<workgroup> slots: array<u32, WORKGROUP>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let head = group.x;
     let row = group.y;
-    let kv_at = head / HEADS_PER_KV * HEAD_DIM;
-    let table = rows[row].chunk * step.table_stride;
-    let keys = rows[row].position + 1u;
+    let kv_at = head / (HEADS / KV_HEADS) * HEAD_DIM;
+    let chunk = row_chunk(row);
+    let keys = row_position(row) + 1u;
     let query_at = row * Q_STRIDE + head * HEAD_DIM;
-    for (var i = lane; i < HEAD_DIM / 4u; i += WORKGROUP) {
-        let at = query_at + 4u * i;
-        head_query[i] = vec4<f32>(query[at], query[at + 1u], query[at + 2u], query[at + 3u]) * {{ scale }};
-    }
+    for (var i = lane; i < HEAD_DIM; i += WORKGROUP) { head_query[i] = query[query_at + i] * {{ scale }}; }
     var top = -3.0e38;
     var total = 0.0;
     var sums: array<f32, DIMS>;
@@ -47,11 +37,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let position = tile + lane;
         var score = -3.0e38;
         if position < keys {
-            let slot = block_tables[table + position / BLOCK] * BLOCK + position % BLOCK;
-            slots[lane] = slot * KV_WIDTH + kv_at;
-            let key_at = (slot * KV_WIDTH + kv_at) / 4u;
+            let key_at = position_slot(chunk, position) * SLOT + kv_at;
+            slots[lane] = key_at + KV_WIDTH;
             score = 0.0;
-            for (var i = 0u; i < HEAD_DIM / 4u; i += 1u) { score += dot(head_query[i], key_cache[key_at + i]); }
+            for (var i = 0u; i < HEAD_DIM; i += 1u) { score += head_query[i] * cache[key_at + i]; }
         }
         reduction[lane] = score;
         workgroupBarrier();
@@ -77,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let dim = d * WORKGROUP + lane;
             if dim < HEAD_DIM {
                 var sum = sums[d] * shrink;
-                for (var i = 0u; i < in_tile; i += 1u) { sum += scores[i] * value_cache[slots[i] + dim]; }
+                for (var i = 0u; i < in_tile; i += 1u) { sum += scores[i] * cache[slots[i] + dim]; }
                 sums[d] = sum;
             }
         }

@@ -2,8 +2,21 @@
 //
 // A workgroup computes a tile of TILE_M rows by TILE_N outputs. It walks over K in steps of 32, brings a slice of the input
 // and an unpacked slice of the weights into workgroup memory, and each invocation keeps a block of THREAD_M by THREAD_N
-// sums in registers, reading both slices as vec4. Slices are padded by one vec4 so that lanes fall on different banks.
-{% include "shared/product.wgsl" %}
+// sums in registers, reading both slices as vec4. The next slices are under way to registers
+// while these are multiplied. Slices are padded by one vec4 so that lanes fall on different banks.
+{% include "shared/step.wgsl" %}
+{% include "shared/weights.wgsl" %}
+@group(0) @binding(0) var<uniform> step: Step;
+@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;   // [rows, IN_STRIDE]
+@group(0) @binding(6) var<storage, read_write> out: array<f32>;     // [rows, OUT_STRIDE]
+{%- if bias %}
+@group(0) @binding(7) var<storage, read> bias: array<f32>;          // [all outputs]
+{%- endif %}
+
+const IN_STRIDE: u32 = {{ in_stride // 4 }}u; // in vec4
+const OUT_STRIDE: u32 = {{ out_stride }}u;
+const PART_START: u32 = {{ part_start }}u;    // first output of this part of the matrix
+const PART_ROWS: u32 = {{ part_rows }}u;
 {%- set wide = tile_n // thread_n %}
 {%- set high = tile_m // thread_m %}
 const TILE_M: u32 = {{ tile_m }}u;
@@ -11,13 +24,14 @@ const TILE_N: u32 = {{ tile_n }}u;
 const STEP_K: u32 = 8u;                       // in vec4
 const SLICE: u32 = 9u;                        // STEP_K and the padding
 const SLICE_PACKS: u32 = 32u / PACK;
+const SLICES: u32 = (PACKS + SLICE_PACKS - 1u) / SLICE_PACKS;
 const WORKGROUP: u32 = {{ wide * high }}u;
 var<workgroup> input_slice: array<vec4<f32>, {{ tile_m * 9 }}>;  // [TILE_M, SLICE]
 var<workgroup> weight_slice: array<vec4<f32>, {{ tile_n * 9 }}>; // [TILE_N, SLICE]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let count = row_count();
+    let count = {% if head %}step.outputs{% else %}step.rows{% endif %};
     let first_n = group.x * TILE_N;
     let first_m = group.y * TILE_M;
     let x = lane % {{ wide }}u;
@@ -26,42 +40,64 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var sum_{{ m }}_{{ n }} = 0.0;
 {%- endfor %}{% endfor %}
 
-    for (var slice = 0u; slice * SLICE_PACKS < PACKS; slice += 1u) {
-        for (var i = lane; i < TILE_M * STEP_K; i += WORKGROUP) {
-            let m = i / STEP_K;
-            let k = slice * STEP_K + i % STEP_K;
-            var value = vec4<f32>();
-            if first_m + m < count && k < IN_STRIDE { value = input[(first_m + m) * IN_STRIDE + k]; }
-            input_slice[m * SLICE + i % STEP_K] = value;
-        }
-        for (var i = lane; i < TILE_N * SLICE_PACKS; i += WORKGROUP) {
-            let n = i / SLICE_PACKS;
-            let pack = slice * SLICE_PACKS + i % SLICE_PACKS;
-            let at = n * SLICE + i % SLICE_PACKS * (PACK / 4u);
-            if first_n + n < PART_ROWS && pack < PACKS {
-                let packed = load_pack(first_n + n, pack);
-{%- for i in range(pack // 4) %}
-                weight_slice[at + {{ i }}u] = unpack{{ i }}(packed);
+{%- set size = wide * high %}
+{%- set input_loads = (tile_m * 8 + size - 1) // size %}
+{%- set slice_packs = 32 // pack %}
+{%- set weight_loads = (tile_n * slice_packs + size - 1) // size %}
+    // What an invocation brings: of the input so many vec4, of the weights so many packs.
+{%- for i in range(input_loads) %}
+    var next_input{{ i }} = vec4<f32>();
+    let m{{ i }} = (lane + {{ i * size }}u) / STEP_K;
+    let input_at{{ i }} = (first_m + m{{ i }}) * IN_STRIDE + lane % STEP_K;
 {%- endfor %}
-            } else {
-{%- for i in range(pack // 4) %}
-                weight_slice[at + {{ i }}u] = vec4<f32>();
+{%- for i in range(weight_loads) %}
+    var next_pack{{ i }} = Pack();
+    let n{{ i }} = (lane + {{ i * size }}u) / SLICE_PACKS;
+{%- endfor %}
+    for (var slice = 0u; slice <= SLICES; slice += 1u) {
+        // The slice that was fetched during the last round goes to workgroup memory, the next one is fetched during this.
+        if slice > 0u {
+            workgroupBarrier();
+{%- for i in range(input_loads) %}
+            if m{{ i }} < TILE_M { input_slice[m{{ i }} * SLICE + lane % STEP_K] = next_input{{ i }}; }
+{%- endfor %}
+{%- for i in range(weight_loads) %}
+            if n{{ i }} < TILE_N {
+                let at = n{{ i }} * SLICE + lane % SLICE_PACKS * (PACK / 4u);
+{%- for j in range(pack // 4) %}
+                weight_slice[at + {{ j }}u] = unpack{{ j }}(next_pack{{ i }});
 {%- endfor %}
             }
+{%- endfor %}
+            workgroupBarrier();
         }
-        workgroupBarrier();
-        for (var k = 0u; k < STEP_K; k += 1u) {
+        if slice < SLICES {
+{%- for i in range(input_loads) %}
+            next_input{{ i }} = vec4<f32>();
+            if m{{ i }} < TILE_M && first_m + m{{ i }} < count && slice * STEP_K + lane % STEP_K < IN_STRIDE {
+                next_input{{ i }} = input[input_at{{ i }} + slice * STEP_K];
+            }
+{%- endfor %}
+{%- for i in range(weight_loads) %}
+            next_pack{{ i }} = Pack();
+            if n{{ i }} < TILE_N && first_n + n{{ i }} < PART_ROWS && slice * SLICE_PACKS + lane % SLICE_PACKS < PACKS {
+                next_pack{{ i }} = load_pack(first_n + n{{ i }}, slice * SLICE_PACKS + lane % SLICE_PACKS);
+            }
+{%- endfor %}
+        }
+        if slice > 0u {
+            for (var k = 0u; k < STEP_K; k += 1u) {
 {%- for m in range(thread_m) %}
-            let a{{ m }} = input_slice[(y + {{ m * high }}u) * SLICE + k];
+                let a{{ m }} = input_slice[(y + {{ m * high }}u) * SLICE + k];
 {%- endfor %}
 {%- for n in range(thread_n) %}
-            let b{{ n }} = weight_slice[(x + {{ n * wide }}u) * SLICE + k];
+                let b{{ n }} = weight_slice[(x + {{ n * wide }}u) * SLICE + k];
 {%- endfor %}
 {%- for m in range(thread_m) %}{% for n in range(thread_n) %}
-            sum_{{ m }}_{{ n }} += dot(a{{ m }}, b{{ n }});
+                sum_{{ m }}_{{ n }} += dot(a{{ m }}, b{{ n }});
 {%- endfor %}{% endfor %}
+            }
         }
-        workgroupBarrier();
     }
 {% for m in range(thread_m) %}{% for n in range(thread_n) %}
     if first_m + y + {{ m * high }}u < count && first_n + x + {{ n * wide }}u < PART_ROWS {

@@ -1,64 +1,310 @@
 // out[row, n] (+)= dot(weight[n, :], in[row, :]) + bias[n], for few rows: decoding
 //
-// A row of the weight matrix is shared by THREADS invocations, which stride over its packs; a workgroup holds OUTPUTS such
-// teams. Each pack is fetched and unpacked once for COLUMNS rows of the input, so that a small batch costs little more
-// than one row: decoding is bound by reading the weights. The teams' sums meet in workgroup memory.
-{% include "shared/product.wgsl" %}
+// A team of THREADS invocations strides over the packs of BLOCK weight rows; a workgroup holds TEAMS of them. Each pack is fetched and
+// unpacked once for COLUMNS rows of the input, and each input once for BLOCK weight rows: a small batch costs little
+// more than one row. The team's sums meet in workgroup memory at one barrier.
+//
+// An invocation multiplies a pack of 32 consecutive elements, so neighbours read the input 128 bytes apart, which costs a GPU a cache
+// line each. With STAGE the workgroup brings the input to workgroup memory first, STAGE packs at a time and transposed, where neighbours
+// read side by side; BLOCK is then 4. Without (STAGE 0) there is no barrier for it: software adapters.
+//
+// What is fused, so that a layer takes few dispatches:
+//
+// - `norm`: the input is normalized on its way in (Zhang & Sennrich 2019). Whoever reads the whole row anyhow adds up its squares,
+//   and the sums are scaled at the end: no pass of its own.
+// - `gate`: a team takes row n of both halves of the matrix, gate and up, and writes silu(gate) * up (SwiGLU, Shazeer 2020).
+// - `rope`: a team takes both members of a rotary pair, rotates them, and writes queries to `out` and keys and values to the cache.
+// - `gather`: input rows are those whose logits are asked for.
+{% include "shared/step.wgsl" %}
+{%- if rope or gather %}
+{% include "shared/words.wgsl" %}
+{%- else %}
+@group(0) @binding(0) var<uniform> step: Step;
+{%- endif %}
+{% include "shared/weights.wgsl" %}
+{%- if rope %}
+{% include "shared/heads.wgsl" %}
+@group(0) @binding(8) var<storage, read_write> cache: array<f32>;     // [slots, 2, KV_WIDTH]
+{%- endif %}
+@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;     // [rows, IN_STRIDE]
+@group(0) @binding(6) var<storage, read_write> out: array<f32>;       // [rows, OUT_STRIDE]
+{%- if bias or norm %}
+@group(0) @binding(7) var<storage, read> vectors: array<vec4<f32>>;   // norm's weights [IN_STRIDE], then bias
+{%- endif %}
+{%- set pairs = gate or rope %}
+{%- set size = threads * outputs %}
+{%- set quads = pack // 4 %}
+{%- set staged = stage > 0 and threads > 1 %}
+
+const IN_STRIDE: u32 = {{ in_stride // 4 }}u; // in vec4
+const OUT_STRIDE: u32 = {{ out_stride }}u;
+const PART_START: u32 = {{ part_start }}u;    // first output of this part of the matrix
+const PART_ROWS: u32 = {{ part_rows }}u;
 const THREADS: u32 = {{ threads }}u;
-const OUTPUTS: u32 = {{ outputs }}u;
+const TEAMS: u32 = {{ outputs }}u;
 const COLUMNS: u32 = {{ columns }}u;
+const SIZE: u32 = {{ size }}u;
 {%- if threads > 1 %}
-var<workgroup> partial: array<f32, {{ threads * outputs * columns }}>; // [COLUMNS, OUTPUTS, THREADS]
+{%- if not staged %}
+var<workgroup> partial: array<f32, {{ size * block * columns }}>; // [BLOCK, COLUMNS, THREADS, TEAMS]
+{%- endif %}
+{%- if norm %}
+var<workgroup> all_squares: array<f32, {{ size * columns }}>; // [COLUMNS, SIZE]
+{%- endif %}
+{%- endif %}
+{%- if staged %}
+const STAGE: u32 = {{ stage }}u;    // packs
+const LANES: u32 = STAGE + 1u;      // and padding, so that writes fall on different banks
+// The input [COLUMNS, PACK / 4, LANES], and afterwards four sums of each invocation [COLUMNS, THREADS, TEAMS].
+{%- set room = columns * quads * (stage + 1) %}
+var<workgroup> stage: array<vec4<f32>, {{ room if room > columns * size else columns * size }}>;
 {%- endif %}
 
-@compute @workgroup_size({{ threads * outputs }})
+const UNITS: u32 = (PART_ROWS + {{ block - 1 }}u) / {{ block }}u;
+
+// The weight row of a member of a team's block; pairs come one after the other.
+fn weight_row(unit: u32, index: u32) -> u32 {
+{%- if gate %}
+    return min(unit * {{ block // 2 }}u + index / 2u, PART_ROWS / 2u - 1u) + index % 2u * (PART_ROWS / 2u);
+{%- elif rope %}
+    let which = min(unit * {{ block // 2 }}u + index / 2u, PART_ROWS / 2u - 1u);
+    let head = which / PAIRS;
+    let pair = which % PAIRS;
+    var at = vec2<u32>(2u * pair, 2u * pair + 1u);
+    if head < HEADS + KV_HEADS { at = members(pair); }
+    return head * HEAD_DIM + select(at.x, at.y, index % 2u == 1u);
+{%- else %}
+    return min(unit * {{ block }}u + index, PART_ROWS - 1u);
+{%- endif %}
+}
+
+{%- if bias %}
+fn bias_of(n: u32) -> f32 {
+{%- if norm %}
+    let at = IN_STRIDE + n / 4u;
+{%- else %}
+    let at = n / 4u;
+{%- endif %}
+    return vectors[at][n % 4u];
+}
+{%- endif %}
+
+{%- if pairs %}
+
+// Writes a pair of outputs, n0 and n1.
+fn finish_pair(which: u32, row: u32, n0: u32, n1: u32, x0: f32, x1: f32) {
+    if which >= PART_ROWS / 2u { return; }
+{%- if gate %}
+    out[row * OUT_STRIDE + which] = x0 / (1.0 + exp(-x0)) * x1;
+{%- else %}
+    let head = which / PAIRS;
+    let pair = which % PAIRS;
+    if head < HEADS {
+        let x = rotate(row, pair, vec2<f32>(x0, x1));
+        out[row * OUT_STRIDE + n0] = x.x;
+        out[row * OUT_STRIDE + n1] = x.y;
+    } else {
+        // Keys follow the queries and values the keys, in the matrix as in a slot.
+        var x = vec2<f32>(x0, x1);
+        if head < HEADS + KV_HEADS { x = rotate(row, pair, x); }
+        let at = row_slot(row) * SLOT - HEADS * HEAD_DIM;
+        cache[at + n0] = x.x;
+        cache[at + n1] = x.y;
+    }
+{%- endif %}
+}
+{%- endif %}
+
+// Writes what a team computed for one row.
+fn finish(unit: u32, row: u32{% for r in range(block) %}, s{{ r }}: f32{% endfor %}, squares: f32) {
+{%- if norm %}
+    let scale = 1.0 / sqrt(squares / f32({{ width }}) + {{ eps }});
+{%- endif %}
+{%- for r in range(block) %}
+    let n{{ r }} = weight_row(unit, {{ r }}u);
+    let x{{ r }} = s{{ r }}{% if norm %} * scale{% endif %}{% if bias %} + bias_of(PART_START + n{{ r }}){% endif %};
+{%- endfor %}
+{%- if pairs %}
+{%- for p in range(block // 2) %}
+    finish_pair(unit * {{ block // 2 }}u + {{ p }}u, row, n{{ 2 * p }}, n{{ 2 * p + 1 }}, x{{ 2 * p }}, x{{ 2 * p + 1 }});
+{%- endfor %}
+{%- else %}
+{%- for r in range(block) %}
+    if unit * {{ block }}u + {{ r }}u < PART_ROWS {
+        let at = row * OUT_STRIDE + PART_START + n{{ r }};
+        out[at] = x{{ r }}{% if accumulate %} + out[at]{% endif %};
+    }
+{%- endfor %}
+{%- endif %}
+}
+
+@compute @workgroup_size({{ size }})
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let member = lane % THREADS;
-    let output = (group.x + group.y * groups.x) * OUTPUTS + lane / THREADS;
+    let first_unit = (group.x + group.y * groups.x) * TEAMS;
     let first = group.z * COLUMNS;
-    let count = row_count();
-{%- for c in range(columns) %}
-    var sum{{ c }} = 0.0;
-    let at{{ c }} = min(first + {{ c }}u, count - 1u) * IN_STRIDE;
+    let count = {% if head %}step.outputs{% else %}step.rows{% endif %};
+    {
+        let unit = min(first_unit + lane / THREADS, UNITS - 1u);
+{%- for r in range(block) %}
+        let row{{ r }} = weight_row(unit, {{ r }}u);
 {%- endfor %}
-    if output < PART_ROWS {
+{%- for c in range(columns) %}
+        let in{{ c }} = {% if gather %}output_row(min(first + {{ c }}u, count - 1u)){% else %}min(first + {{ c }}u, count - 1u){% endif %} * IN_STRIDE;
+        var squares{{ c }} = 0.0;
+{%- for r in range(block) %}
+        var sum{{ r }}_{{ c }} = 0.0;
+{%- endfor %}
+{%- endfor %}
+{%- if staged %}
+        for (var base = 0u; base < PACKS; base += STAGE) {
+            let width = min(STAGE, PACKS - base);
+            for (var i = lane; i < width * (PACK / 4u); i += SIZE) {
+                let to = i % (PACK / 4u) * LANES + i / (PACK / 4u);
+                let source = base * (PACK / 4u) + i;
+{%- if norm %}
+                let norm = vectors[source];
+{%- endif %}
+{%- for c in range(columns) %}
+{%- if norm %}
+                let raw{{ c }} = input[in{{ c }} + source];
+                squares{{ c }} += dot(raw{{ c }}, raw{{ c }});
+                stage[{{ c * quads }}u * LANES + to] = raw{{ c }} * norm;
+{%- else %}
+                stage[{{ c * quads }}u * LANES + to] = input[in{{ c }} + source];
+{%- endif %}
+{%- endfor %}
+            }
+            workgroupBarrier();
+        for (var place = member; place < width; place += THREADS) {
+            let pack = base + place;
+{%- else %}
         for (var pack = member; pack < PACKS; pack += THREADS) {
-            let packed = load_pack(output, pack);
             let k = pack * (PACK / 4u);
-{%- for i in range(pack // 4) %}
-            let w{{ i }} = unpack{{ i }}(packed);
-{%- for c in range(columns) %}
-            sum{{ c }} += dot(w{{ i }}, input[at{{ c }} + k + {{ i }}u]);
+{%- endif %}
+{%- for r in range(block) %}
+            let pack{{ r }} = load_pack(row{{ r }}, pack);
 {%- endfor %}
+{%- if quantized %}
+{%- for c in range(columns) %}
+            var all{{ c }} = 0.0;
+{%- for r in range(block) %}
+            var dot{{ r }}_{{ c }} = 0.0;
+{%- endfor %}
+{%- endfor %}
+{%- endif %}
+{%- for i in range(pack // 4) %}
+            {
+{%- for r in range(block) %}
+                let w{{ r }} = code{{ i }}(pack{{ r }});
+{%- endfor %}
+{%- if norm and not staged %}
+                let norm = vectors[k + {{ i }}u];
+{%- endif %}
+{%- for c in range(columns) %}
+{%- if staged %}
+                let x{{ c }} = stage[{{ c * quads + i }}u * LANES + place];
+{%- elif norm %}
+                let raw{{ c }} = input[in{{ c }} + k + {{ i }}u];
+                squares{{ c }} += dot(raw{{ c }}, raw{{ c }});
+                let x{{ c }} = raw{{ c }} * norm;
+{%- else %}
+                let x{{ c }} = input[in{{ c }} + k + {{ i }}u];
+{%- endif %}
+{%- if quantized %}
+{%- if mins or bits == 4 %}
+                all{{ c }} += dot(x{{ c }}, vec4<f32>(1.0));
+{%- endif %}
+{%- for r in range(block) %}
+                dot{{ r }}_{{ c }} += dot(w{{ r }}, x{{ c }});
+{%- endfor %}
+{%- else %}
+{%- for r in range(block) %}
+                sum{{ r }}_{{ c }} += dot(w{{ r }}, x{{ c }});
+{%- endfor %}
+{%- endif %}
+{%- endfor %}
+            }
+{%- endfor %}
+{%- if quantized %}
+{%- for c in range(columns) %}
+{%- for r in range(block) %}
+            sum{{ r }}_{{ c }} += pack{{ r }}.scale * dot{{ r }}_{{ c }}{% if mins or bits == 4 %} + pack{{ r }}.offset * all{{ c }}{% endif %};
+{%- endfor %}
+{%- endfor %}
+{%- endif %}
+        }
+{%- if staged %}
+            workgroupBarrier();
+        }
+{%- endif %}
+{%- if threads > 1 %}
+        let at = member * TEAMS + lane / THREADS;
+{%- for c in range(columns) %}
+{%- if staged %}
+        stage[{{ c * size }}u + at] = vec4<f32>(sum0_{{ c }}, sum1_{{ c }}, sum2_{{ c }}, sum3_{{ c }});
+{%- else %}
+{%- for r in range(block) %}
+        partial[{{ (r * columns + c) * size }}u + at] = sum{{ r }}_{{ c }};
+{%- endfor %}
+{%- endif %}
+{%- if norm %}
+        all_squares[{{ c * size }}u + at] = squares{{ c }};
+{%- endif %}
+{%- endfor %}
+{%- else %}
+        if first_unit + lane < UNITS {
+{%- for c in range(columns) %}
+            if first + {{ c }}u < count {
+                finish(unit, first + {{ c }}u{% for r in range(block) %}, sum{{ r }}_{{ c }}{% endfor %}, squares{{ c }});
+            }
 {%- endfor %}
         }
+{%- endif %}
     }
 {%- if threads > 1 %}
-{%- for c in range(columns) %}
-    partial[{{ c * threads * outputs }}u + lane] = sum{{ c }};
-{%- endfor %}
     workgroupBarrier();
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        if member < half {
-{%- for c in range(columns) %}
-            partial[{{ c * threads * outputs }}u + lane] += partial[{{ c * threads * outputs }}u + lane + half];
+{%- if norm and staged %}
+    // Squares were added up by the whole workgroup: first THREADS sums of what TEAMS hold.
+    for (var item = lane; item < THREADS * COLUMNS; item += SIZE) {
+        let first_square = item / THREADS * SIZE + item % THREADS * TEAMS;
+        var squares = 0.0;
+        for (var t = 0u; t < TEAMS; t += 1u) { squares += all_squares[first_square + t]; }
+        all_squares[first_square] = squares;
+    }
+    workgroupBarrier();
+{%- endif %}
+    for (var item = lane; item < TEAMS * COLUMNS; item += SIZE) {
+        let unit = first_unit + item % TEAMS;
+        let column = item / TEAMS;
+        if unit < UNITS && first + column < count {
+{%- if staged %}
+            var sums = vec4<f32>();
+{%- else %}
+{%- for r in range(block) %}
+            var s{{ r }} = 0.0;
 {%- endfor %}
+{%- endif %}
+            var squares = 0.0;
+            for (var t = 0u; t < THREADS; t += 1u) {
+                let at = column * SIZE + t * TEAMS + item % TEAMS;
+{%- if staged %}
+                sums += stage[at];
+{%- else %}
+{%- for r in range(block) %}
+                s{{ r }} += partial[{{ r * columns * size }}u + at];
+{%- endfor %}
+{%- endif %}
+{%- if norm %}
+                squares += all_squares[{% if staged %}column * SIZE + t * TEAMS{% else %}at{% endif %}];
+{%- endif %}
+            }
+            finish(unit, first + column{% for r in range(block) %}, {{ "sums." ~ "xyzw"[r] if staged else "s" ~ r }}{% endfor %}, squares);
         }
-        workgroupBarrier();
     }
 {%- endif %}
-    if member == 0u && output < PART_ROWS {
-        let n = PART_START + output;
-{%- for c in range(columns) %}
-        if first + {{ c }}u < count {
-            let at = (first + {{ c }}u) * OUT_STRIDE + n;
-            out[at] = {% if threads > 1 %}partial[{{ c * threads * outputs }}u + lane]{% else %}sum{{ c }}{% endif %}
-                {%- if bias %} + bias[n]{% endif %}{% if accumulate %} + out[at]{% endif %};
-        }
-{%- endfor %}
-    }
 }

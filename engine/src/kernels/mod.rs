@@ -9,9 +9,10 @@
 //! | RMS normalization | `rms_norm.wgsl` | [`rms_norm`] |
 //! | matrix product | `matvec.wgsl` (few rows), `matmul.wgsl` (many) | [`matmul`] |
 //! | rotary embedding and KV write | `rope_kv.wgsl` | [`rope_kv`] |
-//! | paged attention | `attention.wgsl` | [`attention`] |
+//! | paged attention | `attention.wgsl` (any heads), `attention_tile.wgsl` (many rows), `attention_split.wgsl` and `attention_reduce.wgsl` (few) | [`attention`] |
 //! | gated activation | `silu_mul.wgsl` | [`silu_mul`] |
 //! | pick rows for the head | `gather_rows.wgsl` | [`gather_rows`] |
+//! | draw tokens | `sample_adjust.wgsl`, `sample_filter.wgsl`, `sample_scan.wgsl`, `sample_pick.wgsl` | [`sample`] |
 //!
 //! [`variant`] says how a kernel may be built, [`source`] builds its WGSL.
 
@@ -21,6 +22,7 @@ pub mod gather_rows;
 pub mod matmul;
 pub mod rms_norm;
 pub mod rope_kv;
+pub mod sample;
 pub mod silu_mul;
 pub mod source;
 pub mod variant;

@@ -24,8 +24,9 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 
 /// Every template: name, text.
 const FILES: &[(&str, &str)] = &[
-    ("shared/product.wgsl", include_str!("shared/product.wgsl")),
+    ("shared/heads.wgsl", include_str!("shared/heads.wgsl")),
     ("shared/step.wgsl", include_str!("shared/step.wgsl")),
+    ("shared/words.wgsl", include_str!("shared/words.wgsl")),
     ("shared/weights.wgsl", include_str!("shared/weights.wgsl")),
     ("embed.wgsl", include_str!("embed.wgsl")),
     ("rms_norm.wgsl", include_str!("rms_norm.wgsl")),
@@ -33,6 +34,14 @@ const FILES: &[(&str, &str)] = &[
     ("matmul.wgsl", include_str!("matmul.wgsl")),
     ("rope_kv.wgsl", include_str!("rope_kv.wgsl")),
     ("attention.wgsl", include_str!("attention.wgsl")),
+    ("attention_split.wgsl", include_str!("attention_split.wgsl")),
+    ("attention_reduce.wgsl", include_str!("attention_reduce.wgsl")),
+    ("attention_tile.wgsl", include_str!("attention_tile.wgsl")),
+    ("shared/sample.wgsl", include_str!("shared/sample.wgsl")),
+    ("sample_adjust.wgsl", include_str!("sample_adjust.wgsl")),
+    ("sample_filter.wgsl", include_str!("sample_filter.wgsl")),
+    ("sample_scan.wgsl", include_str!("sample_scan.wgsl")),
+    ("sample_pick.wgsl", include_str!("sample_pick.wgsl")),
     ("silu_mul.wgsl", include_str!("silu_mul.wgsl")),
     ("gather_rows.wgsl", include_str!("gather_rows.wgsl")),
 ];
@@ -59,47 +68,104 @@ pub enum KernelShape {
         eps: String,
     },
     /// [`KernelVariant::Matvec`] and [`KernelVariant::Matmul`].
-    Product {
-        /// The matrix.
-        #[serde(flatten)]
-        weight: WeightShape,
-        /// Row stride of the input.
-        in_stride: u32,
-        /// Row stride of the output.
-        out_stride: u32,
-        /// Whether a bias is added.
-        bias: bool,
-        /// Whether the product is added to what the output holds.
-        accumulate: bool,
-        /// Whether the rows are those of the head rather than of the step.
-        head: bool,
-    },
-    /// [`KernelVariant::RopeKv`] and [`KernelVariant::Attention`].
-    Heads {
-        /// Query heads.
-        heads: u32,
-        /// Key and value heads.
-        kv_heads: u32,
-        /// Elements of a head.
-        head_dim: u32,
-        /// Elements of a head that are rotated.
-        rotated: u32,
-        /// Whether a rotated pair is (2i, 2i + 1) rather than (i, i + half).
-        interleaved: bool,
-        /// Row stride of queries.
-        q_stride: u32,
-        /// Row stride of new keys and values.
-        kv_stride: u32,
-        /// Slots of a KV block.
-        block_size: u32,
-        /// Multiplies query . key, as a WGSL literal.
-        scale: String,
+    Product(ProductShape),
+    /// Kernels that work on heads.
+    Heads(HeadsShape),
+    /// The kernels of the sampler.
+    Logits {
+        /// Tokens.
+        vocabulary: u32,
+        /// Row stride of logits.
+        stride: u32,
     },
     /// [`KernelVariant::SiluMul`] and [`KernelVariant::GatherRows`].
     Rows {
         /// Row stride.
         stride: u32,
     },
+}
+
+/// A matrix product, and what is fused with it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a form of the kernel's template")]
+pub struct ProductShape {
+    /// The matrix.
+    #[serde(flatten)]
+    pub weight: WeightShape,
+    /// Row stride of the input.
+    pub in_stride: u32,
+    /// Row stride of the output.
+    pub out_stride: u32,
+    /// Whether a bias is added.
+    pub bias: bool,
+    /// Whether the product is added to what the output holds.
+    pub accumulate: bool,
+    /// Whether the rows are those of the head rather than of the step.
+    pub head: bool,
+    /// Whether the input is normalized on its way in. Like the forms below, of [`KernelVariant::Matvec`] alone.
+    pub norm: bool,
+    /// Elements of a row of the input, for the norm's mean.
+    pub width: u32,
+    /// Added to the mean square, as a WGSL literal.
+    pub eps: String,
+    /// Whether the matrix is gate and up, one below the other.
+    pub gate: bool,
+    /// Whether the matrix is query, key and value, and outputs are rotated and go to query and cache.
+    pub rope: bool,
+    /// Whether the input's rows are those whose logits are asked for.
+    pub gather: bool,
+    /// With `rope`.
+    #[serde(flatten)]
+    pub heads: Option<HeadsShape>,
+}
+
+impl ProductShape {
+    /// A product alone.
+    pub fn new(weight: WeightShape, in_stride: u32, out_stride: u32) -> Self {
+        Self {
+            weight,
+            in_stride,
+            out_stride,
+            bias: false,
+            accumulate: false,
+            head: false,
+            norm: false,
+            width: 0,
+            eps: literal(0.0),
+            gate: false,
+            rope: false,
+            gather: false,
+            heads: None,
+        }
+    }
+
+    /// Whether outputs come in pairs.
+    pub fn pairs(&self) -> bool {
+        self.gate || self.rope
+    }
+}
+
+/// Sizes of heads and cache.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeadsShape {
+    /// Query heads.
+    pub heads: u32,
+    /// Key and value heads.
+    pub kv_heads: u32,
+    /// Elements of a head.
+    pub head_dim: u32,
+    /// Elements of a head that are rotated.
+    pub rotated: u32,
+    /// Whether a rotated pair is (2i, 2i + 1) rather than (i, i + half).
+    pub interleaved: bool,
+    /// Row stride of queries.
+    pub q_stride: u32,
+    /// Row stride of new keys and values.
+    pub kv_stride: u32,
+    /// Slots of a KV block.
+    pub block_size: u32,
+    /// Multiplies query . key, as a WGSL literal.
+    pub scale: String,
 }
 
 /// A weight matrix, or the part of one that fits a binding.
@@ -119,11 +185,13 @@ pub struct WeightShape {
     pub part_start: u32,
     /// Rows of this part.
     pub part_rows: u32,
+    /// Row of the buffers that this part begins at.
+    pub base: u32,
 }
 
 impl WeightShape {
     /// Rows `part_start .. part_start + part_rows` of a matrix in the canonical layout.
-    pub fn new(layout: &TensorLayout, part_start: u32, part_rows: u32) -> Self {
+    pub fn new(layout: &TensorLayout, part_start: u32, part_rows: u32, base: u32) -> Self {
         let quantization = layout.format.quantization();
         Self {
             format: layout.format.name(),
@@ -136,6 +204,7 @@ impl WeightShape {
             scale_stride: layout.scale_stride(),
             part_start,
             part_rows,
+            base,
         }
     }
 }

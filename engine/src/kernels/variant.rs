@@ -24,10 +24,14 @@ pub enum KernelVariant {
     Matvec {
         /// Invocations that share one output; a power of two.
         threads: u32,
-        /// Outputs per workgroup.
+        /// Teams of so many invocations per workgroup.
         outputs: u32,
         /// Rows of the input served by one fetch of the weights.
         columns: u32,
+        /// Outputs of a team, served by one fetch of the input; even in the forms that work on pairs of outputs.
+        block: u32,
+        /// Packs of the input that go through workgroup memory at a time; 0: none. Otherwise `block` is 4.
+        stage: u32,
     },
     /// Matrix product for many rows.
     Matmul {
@@ -45,15 +49,62 @@ pub enum KernelVariant {
         /// Invocations per workgroup, along a row's pairs.
         workgroup: u32,
     },
-    /// Paged attention.
+    /// Paged attention for heads of any size.
     Attention {
         /// Invocations per row and head, and keys per tile; a power of two.
         workgroup: u32,
+    },
+    /// Paged attention for few rows, by parts of the keys.
+    AttentionSplit {
+        /// Invocations; a multiple of `tile`.
+        workgroup: u32,
+        /// Keys per tile.
+        tile: u32,
+        /// Query heads of one KV head that share its keys and values; divides how many there are.
+        group: u32,
+    },
+    /// Joins what [`KernelVariant::AttentionSplit`] leaves.
+    AttentionReduce {
+        /// Invocations per workgroup, along a row.
+        workgroup: u32,
+    },
+    /// Paged attention for many rows, by tiles of queries.
+    AttentionTile {
+        /// Invocations; a multiple of `tile` and of a quarter of the head size.
+        workgroup: u32,
+        /// Rows per workgroup; their products with `tile` and with a quarter of the head size are multiples of `workgroup`.
+        queries: u32,
+        /// Keys per tile.
+        tile: u32,
     },
     /// Gated activation.
     SiluMul {
         /// Invocations per workgroup, along a row.
         workgroup: u32,
+    },
+    /// Adds biases and applies penalties.
+    SampleAdjust {
+        /// Invocations per row.
+        workgroup: u32,
+    },
+    /// Finds what top-k, top-p and min-p leave.
+    SampleFilter {
+        /// Invocations per row; a power of two.
+        workgroup: u32,
+    },
+    /// Finds the best token of each part of a row.
+    SampleScan {
+        /// Invocations per part; a power of two.
+        workgroup: u32,
+        /// Parts.
+        chunks: u32,
+    },
+    /// Picks the best of the parts.
+    SamplePick {
+        /// Invocations per row.
+        workgroup: u32,
+        /// Parts.
+        chunks: u32,
     },
     /// Picks rows.
     GatherRows {
@@ -72,8 +123,15 @@ impl KernelVariant {
             Self::Matmul { .. } => "matmul",
             Self::RopeKv { .. } => "rope_kv",
             Self::Attention { .. } => "attention",
+            Self::AttentionSplit { .. } => "attention_split",
+            Self::AttentionReduce { .. } => "attention_reduce",
+            Self::AttentionTile { .. } => "attention_tile",
             Self::SiluMul { .. } => "silu_mul",
             Self::GatherRows { .. } => "gather_rows",
+            Self::SampleAdjust { .. } => "sample_adjust",
+            Self::SampleFilter { .. } => "sample_filter",
+            Self::SampleScan { .. } => "sample_scan",
+            Self::SamplePick { .. } => "sample_pick",
         }
     }
 
@@ -87,10 +145,55 @@ impl KernelVariant {
         match rows {
             0..=8 => {
                 let (threads, outputs) = if software { (1, 4) } else { (16, 4) };
-                Self::Matvec { threads, outputs, columns: rows.max(1).next_power_of_two() }
+                Self::Matvec { threads, outputs, columns: rows.max(1).next_power_of_two(), block: 1, stage: 0 }
             }
             9..=16 => Self::Matmul { tile_m: 16, tile_n: 32, thread_m: 2, thread_n: 4 },
             _ => Self::Matmul { tile_m: 32, tile_n: 32, thread_m: 4, thread_n: 4 },
+        }
+    }
+
+    /// The product used for few rows, with what may be fused to it.
+    ///
+    /// `packs` of `pack` elements are a row's, `outputs` the matrix has, `pairs` says whether they come in pairs. On an H100 (Vulkan,
+    /// `qwen2-0.5b`) a large matrix is read twice as fast when a team takes four outputs and the input is staged; a small one
+    /// has too few outputs to keep the GPU busy that way, so its teams are larger and take fewer. A staged product is best with
+    /// four columns: eight leave room for too few packs.
+    pub fn default_matvec(rows: u32, pack: u32, packs: u32, outputs: u32, pairs: bool, software: bool) -> Self {
+        let columns = rows.clamp(1, 8).next_power_of_two();
+        let plain = |threads, outputs, columns, block| Self::Matvec { threads, outputs, columns, block, stage: 0 };
+        let staged = |threads, outputs, columns| {
+            let stage = stage(threads * outputs, columns, pack, packs);
+            Self::Matvec { threads, outputs, columns, block: 4, stage }
+        };
+        if software {
+            return plain(1, 4, columns, if pairs { 2 } else { 4 });
+        }
+        match (columns, outputs) {
+            (1, 4096..) => staged(16, 8, 1),
+            (1, _) if packs > 64 => plain(64, 2, 1, 2),
+            (1, _) => plain(16, 8, 1, if pairs { 2 } else { 1 }),
+            (_, 32_768..) => plain(4, 16, columns, 4),
+            (_, 4096..) => staged(8, 8, columns.min(4)),
+            _ => staged(16, 4, columns.min(4)),
+        }
+    }
+
+    /// The attention used for few rows, `heads_per_kv` query heads sharing keys.
+    pub fn default_split(head_dim: u32, heads_per_kv: u32, software: bool) -> Self {
+        // What shares a key is bound by 16 KiB of workgroup memory: queries, partial scores and weights.
+        let (workgroup, tile) = if software { (32, 32) } else { (128, 32) };
+        let bytes = |group: u32| 4 * (group * (head_dim + workgroup + tile) + tile);
+        let fits = |group: &u32| heads_per_kv.is_multiple_of(*group) && *group <= 16 && bytes(*group) <= 16_384;
+        let group = (1..=heads_per_kv).rev().find(fits).unwrap_or(1);
+        Self::AttentionSplit { workgroup, tile, group }
+    }
+
+    /// The attention used for many rows.
+    pub fn default_attention(head_dim: u32, software: bool) -> Self {
+        let _ = software;
+        match head_dim {
+            32 | 64 | 128 => Self::AttentionTile { workgroup: 128, queries: 16, tile: 32 },
+            _ => Self::Attention { workgroup: 64 },
         }
     }
 
@@ -101,12 +204,25 @@ impl KernelVariant {
             | Self::RmsNorm { workgroup }
             | Self::RopeKv { workgroup }
             | Self::Attention { workgroup }
+            | Self::AttentionSplit { workgroup, .. }
+            | Self::AttentionReduce { workgroup }
+            | Self::AttentionTile { workgroup, .. }
             | Self::SiluMul { workgroup }
+            | Self::SampleAdjust { workgroup }
+            | Self::SampleFilter { workgroup }
+            | Self::SampleScan { workgroup, .. }
+            | Self::SamplePick { workgroup, .. }
             | Self::GatherRows { workgroup } => workgroup,
             Self::Matvec { threads, outputs, .. } => threads * outputs,
             Self::Matmul { tile_m, tile_n, thread_m, thread_n } => (tile_m / thread_m) * (tile_n / thread_n),
         }
     }
+}
+
+/// As many packs as fit 16 KiB beside the squares that a staged product of `size` invocations keeps there.
+fn stage(size: u32, columns: u32, pack: u32, packs: u32) -> u32 {
+    let squares_bytes = size * columns * 4;
+    packs.min((16_384 - squares_bytes) / (columns * pack * 4) - 1).min(64)
 }
 
 #[cfg(test)]
@@ -120,6 +236,32 @@ mod tests {
             let text = serde_json::to_string(&variant).unwrap();
             assert!(text.contains(variant.kernel()), "{text}");
             assert_eq!(serde_json::from_str::<KernelVariant>(&text).unwrap(), variant);
+        }
+    }
+
+    #[test]
+    fn default_products_keep_within_the_least_workgroup_memory_and_size() {
+        for (rows, (pack, packs)) in
+            [1, 2, 3, 8, 32].into_iter().flat_map(|r| [(4, 9), (8, 512), (16, 56), (32, 448)].map(|p| (r, p)))
+        {
+            for (outputs, pairs, software) in
+                [(1, false, false), (6000, true, false), (152_000, false, false), (960, true, true)]
+            {
+                let variant = KernelVariant::default_matvec(rows, pack, packs, outputs, pairs, software);
+                let KernelVariant::Matvec { threads, outputs: teams, columns, block, stage } = variant else {
+                    panic!("{variant:?} is a product for few rows");
+                };
+                let size = threads * teams;
+                let sums = if stage > 0 {
+                    (columns * pack / 4 * (stage + 1)).max(columns * size) * 4
+                } else {
+                    size * block * columns
+                };
+                let bytes = if threads > 1 { 4 * (sums + size * columns) } else { 0 };
+                assert!(bytes <= 16_384 && size <= 256, "{variant:?} takes {bytes} bytes");
+                assert!(block.is_multiple_of(2) || !pairs, "{variant:?} works on pairs");
+                assert!(stage == 0 || block == 4, "{variant:?} is staged");
+            }
         }
     }
 }

@@ -10,9 +10,12 @@ use tilewright_formats::TensorInfo;
 use tilewright_plan::Capacity;
 
 /// Rows of a step: enough to keep a GPU busy while a prompt is read.
-pub(super) const DEFAULT_ROWS: u32 = 256;
+pub(super) const DEFAULT_ROWS: u32 = 512;
 /// On a software adapter a step of more would take seconds.
 pub(super) const SOFTWARE_ROWS: u32 = 64;
+
+/// Steps in flight on a GPU: one computes while the one before is read back.
+pub(super) const GPU_DEPTH: u32 = 2;
 
 /// Slots per KV block: vLLM's default. Smaller shares more prefixes, larger needs shorter tables.
 pub const BLOCK_SIZE: u32 = 16;
@@ -24,7 +27,7 @@ pub struct LoadOptions {
     pub max_context: Option<u32>,
     /// Bytes for keys and values of all sequences together; 512 MiB by default.
     pub kv_bytes: Option<u64>,
-    /// Most rows of a step; by default 256, or 64 on a software adapter, where a step of more would take seconds.
+    /// Most rows of a step; by default 512, or 64 on a software adapter, where a step of more would take seconds.
     pub max_rows: Option<u32>,
 }
 
@@ -37,6 +40,15 @@ pub struct MemoryUse {
     pub kv_bytes: u64,
     /// Activations and the data of a step.
     pub scratch_bytes: u64,
+}
+
+/// What a step that decodes one token takes of the device: what bounds its speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepCost {
+    /// Kernels that are run one after the other; 0 on the CPU.
+    pub dispatches: u32,
+    /// Bytes of weights that are read.
+    pub weight_bytes: u64,
 }
 
 /// What a model will take, from its description alone: for saying so before anything is read.
@@ -60,7 +72,7 @@ pub fn estimate(
         }
         _ => tensor.elements() * 4,
     };
-    let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX)?;
+    let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, GPU_DEPTH)?;
     let memory = MemoryUse {
         weights_bytes: tensors.iter().filter(used).map(bytes).sum(),
         kv_bytes: kv_bytes(config, &capacity),
@@ -80,17 +92,18 @@ pub fn kv_bytes(config: &ModelConfig, capacity: &Capacity) -> u64 {
     u64::from(capacity.blocks) * u64::from(capacity.block_size) * config.kv_bytes_per_token()
 }
 
-/// Sizes a KV cache. `max_binding_bytes` bounds one layer's keys.
+/// Sizes a KV cache. `max_binding_bytes` bounds one layer's keys and values.
 pub fn capacity(
     config: &ModelConfig,
     options: &LoadOptions,
     default_rows: u32,
     max_binding_bytes: u64,
+    depth: u32,
 ) -> Result<Capacity, LoadError> {
     let block_bytes = config.kv_bytes_per_token() * u64::from(BLOCK_SIZE);
     let budget_bytes = options.kv_bytes.unwrap_or(512 << 20);
     let by_budget = budget_bytes / block_bytes;
-    let by_binding = max_binding_bytes / (u64::from(config.kv_width()) * u64::from(BLOCK_SIZE) * 4);
+    let by_binding = max_binding_bytes / (u64::from(config.kv_width()) * u64::from(BLOCK_SIZE) * 8);
     let blocks = by_budget.min(by_binding).min(u64::from(u32::MAX / BLOCK_SIZE)) as u32;
     if blocks == 0 {
         return Err(LoadError::NoRoomForKv { budget_bytes, block_bytes });
@@ -105,6 +118,6 @@ pub fn capacity(
         max_chunks: 64,
         max_context: context.min(blocks * BLOCK_SIZE),
         vocabulary: config.vocabulary,
-        depth: 1,
+        depth,
     })
 }

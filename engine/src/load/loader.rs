@@ -6,7 +6,7 @@
 
 use super::placement::Placement;
 use super::store::{Device, Store};
-use super::{LoadError, LoadOptions, MemoryUse};
+use super::{LoadError, LoadOptions, MemoryUse, StepCost};
 use crate::model::family::Naming;
 use crate::model::{ModelConfig, hugging_face};
 use tilewright_formats::{FileStream, gguf};
@@ -42,6 +42,8 @@ pub struct Loaded {
     pub gguf: Option<gguf::Metadata>,
     /// What it takes.
     pub memory: MemoryUse,
+    /// What one of its decode steps takes.
+    pub cost: StepCost,
 }
 
 impl Loader {
@@ -101,7 +103,7 @@ impl Loader {
             return Err(LoadError::MissingTensor { tensor });
         }
         let config = self.placement.config.ok_or(LoadError::Order("finish before any file"))?;
-        let (executor, memory) = self.placement.store.executor(&config, &self.options).await?;
-        Ok(Loaded { config, executor, gguf: self.gguf, memory })
+        let ready = self.placement.store.executor(&config, &self.options).await?;
+        Ok(Loaded { config, executor: ready.executor, gguf: self.gguf, memory: ready.memory, cost: ready.cost })
     }
 }

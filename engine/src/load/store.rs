@@ -1,10 +1,10 @@
 //! Where rows go.
 
 use super::LoadError;
-use super::capacity::{DEFAULT_ROWS, LoadOptions, MemoryUse, SOFTWARE_ROWS, capacity, kv_bytes};
+use super::capacity::{DEFAULT_ROWS, GPU_DEPTH, LoadOptions, MemoryUse, SOFTWARE_ROWS, StepCost, capacity, kv_bytes};
 use crate::cpu::{CpuExecutor, CpuWeights};
 use crate::gpu::{Gpu, GpuExecutor, GpuWeights};
-use crate::model::{ModelConfig, WeightKey};
+use crate::model::{ModelConfig, Role, WeightKey};
 use crate::weights::{TensorLayout, WeightRows};
 use tilewright_plan::Executor;
 
@@ -21,6 +21,13 @@ pub enum Device {
 pub(super) enum Store {
     Cpu(CpuWeights),
     Gpu(GpuWeights),
+}
+
+/// An executor, and what it takes.
+pub(super) struct Ready {
+    pub(super) executor: Box<dyn Executor>,
+    pub(super) memory: MemoryUse,
+    pub(super) cost: StepCost,
 }
 
 impl Store {
@@ -71,32 +78,35 @@ impl Store {
         }
     }
 
-    pub(super) async fn executor(
-        self,
-        config: &ModelConfig,
-        options: &LoadOptions,
-    ) -> Result<(Box<dyn Executor>, MemoryUse), LoadError> {
+    pub(super) async fn executor(self, config: &ModelConfig, options: &LoadOptions) -> Result<Ready, LoadError> {
+        // A tied table is read whole as the head; an untied one only gives a row.
+        let embedding = WeightKey { role: Role::Embedding, layer: None };
+        let read = |all: u64, embedding: Option<u64>| all - if config.tied_head { 0 } else { embedding.unwrap_or(0) };
         match self {
             Self::Cpu(weights) => {
-                let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX)?;
+                let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, 1)?;
                 let memory = MemoryUse {
                     weights_bytes: weights.bytes(),
                     kv_bytes: kv_bytes(config, &capacity),
                     scratch_bytes: 0,
                 };
-                Ok((Box::new(CpuExecutor::new(config.clone(), weights, capacity)), memory))
+                let cost =
+                    StepCost { dispatches: 0, weight_bytes: read(weights.bytes(), weights.matrix_bytes(embedding)) };
+                Ok(Ready { executor: Box::new(CpuExecutor::new(config.clone(), weights, capacity)), memory, cost })
             }
             Self::Gpu(weights) => {
                 let rows = if weights.gpu().is_software() { SOFTWARE_ROWS } else { DEFAULT_ROWS };
-                let capacity = capacity(config, options, rows, weights.gpu().max_binding_bytes)?;
+                let capacity = capacity(config, options, rows, weights.gpu().max_binding_bytes, GPU_DEPTH)?;
                 let weights_bytes = weights.bytes();
+                let weight_bytes = read(weights_bytes, weights.matrix_bytes(embedding));
                 let executor = GpuExecutor::new(config, weights, capacity).await?;
                 let memory = MemoryUse {
                     weights_bytes,
                     kv_bytes: kv_bytes(config, &capacity),
                     scratch_bytes: executor.scratch_bytes(),
                 };
-                Ok((Box::new(executor), memory))
+                let cost = StepCost { dispatches: executor.decode_dispatches(), weight_bytes };
+                Ok(Ready { executor: Box::new(executor), memory, cost })
             }
         }
     }

@@ -3,6 +3,7 @@
 //! - [`config`]: the sizes of one model
 //! - [`rope`]: rotary frequencies and their scaling
 //! - [`family`]: what models of one architecture share; [`llama`] is one
+//! - [`shapes`]: sizes of well-known models, by name
 //! - [`gguf`] and [`hugging_face`]: reading a [`ModelConfig`] from a file's own description
 
 pub mod config;
@@ -11,6 +12,7 @@ pub mod gguf;
 pub mod hugging_face;
 pub mod llama;
 pub mod rope;
+pub mod shapes;
 
 pub use config::{ConfigError, ModelConfig};
 pub use family::{Family, Role, WeightKey};

@@ -34,6 +34,13 @@ pub fn sample(logits: &mut [f32], params: &SamplingParams, history: &TokenHistor
     }
 }
 
+/// The log-probability of `token` and those of the `count` most likely, under `logits` f32 `[vocabulary]`.
+pub fn log_probabilities(logits: &[f32], token: TokenId, count: u32) -> (f32, Vec<(TokenId, f32)>) {
+    let norm = log_sum_exp(logits);
+    let most_likely = top(logits, count as usize).into_iter().map(|(token, logit)| (TokenId(token), logit - norm));
+    (logits.get(token.0 as usize).map_or(f32::NEG_INFINITY, |logit| logit - norm), most_likely.collect())
+}
+
 /// Adds biases, then applies penalties.
 fn penalize(logits: &mut [f32], params: &SamplingParams, history: &TokenHistory) {
     for &(token, bias) in &params.logit_bias {

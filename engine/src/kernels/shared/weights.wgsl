@@ -3,7 +3,10 @@
 // One load of 16 bytes holds a *pack* of PACK consecutive elements of a row: 4 (f32), 8 (f16, bf16), 16 (8-bit codes) or
 // 32 (4-bit codes). `load_pack` fetches it together with its scale and minimum, `unpack0 .. unpackN` give its elements
 // four at a time. The functions are unrolled by the template, so that no vector is indexed by a variable. Codes, scales and minima
-// are bindings 3 to 5 of every kernel that reads a matrix.
+// are bindings 3 to 5 of every kernel that reads a matrix; it may begin at a row of theirs.
+//
+// `code0 .. codeN` give the codes themselves: scale * sum(code * x) + offset * sum(x) takes fewer operations than scaling each
+// element. Codes become floats by setting the mantissa of 2^23, which is cheaper than a conversion on most GPUs.
 
 @group(0) @binding(3) var<storage, read> weight_codes: array<vec4<u32>>;
 {%- if quantized %}
@@ -15,6 +18,7 @@
 
 const PACK: u32 = {{ pack }}u;
 const PACKS: u32 = {{ packs }}u; // per row
+const BASE: u32 = {{ base }}u;   // first row in the buffers
 
 struct Pack {
     codes: vec4<u32>,
@@ -24,7 +28,8 @@ struct Pack {
 {%- endif %}
 }
 
-fn load_pack(row: u32, pack: u32) -> Pack {
+fn load_pack(part_row: u32, pack: u32) -> Pack {
+    let row = BASE + part_row;
     let codes = weight_codes[row * PACKS + pack];
 {%- if quantized %}
     let group = row * {{ scale_stride }}u + pack * PACK / {{ group }}u;
@@ -44,7 +49,7 @@ fn load_pack(row: u32, pack: u32) -> Pack {
 {%- endif %}
 }
 {% for i in range(pack // 4) %}
-fn unpack{{ i }}(pack: Pack) -> vec4<f32> {
+fn code{{ i }}(pack: Pack) -> vec4<f32> {
 {%- if format == "f32" %}
     return bitcast<vec4<f32>>(pack.codes);
 {%- elif format == "f16" %}
@@ -55,10 +60,17 @@ fn unpack{{ i }}(pack: Pack) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(low << 16u, low & 0xffff0000u, high << 16u, high & 0xffff0000u));
 {%- elif bits == 4 %}
     let word = vec4<u32>(pack.codes[{{ i // 2 }}]) >> vec4<u32>({{ i % 2 * 16 }}u, {{ i % 2 * 16 + 4 }}u, {{ i % 2 * 16 + 8 }}u, {{ i % 2 * 16 + 12 }}u);
-    return vec4<f32>(word & vec4<u32>(15u)) * pack.scale + vec4<f32>(pack.offset);
+    return bitcast<vec4<f32>>((word & vec4<u32>(15u)) | vec4<u32>(0x4b000000u)) - vec4<f32>(8388608.0);
 {%- else %}
-    let word = vec4<i32>(vec4<u32>(pack.codes[{{ i }}]) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
-    return vec4<f32>(word) * pack.scale + vec4<f32>(pack.offset);
+    let word = vec4<u32>(pack.codes[{{ i }}] ^ 0x80808080u) >> vec4<u32>(0u, 8u, 16u, 24u);
+    return bitcast<vec4<f32>>((word & vec4<u32>(255u)) | vec4<u32>(0x4b000000u)) - vec4<f32>(8388736.0);
+{%- endif %}
+}
+fn unpack{{ i }}(pack: Pack) -> vec4<f32> {
+{%- if quantized %}
+    return code{{ i }}(pack) * pack.scale + vec4<f32>(pack.offset);
+{%- else %}
+    return code{{ i }}(pack);
 {%- endif %}
 }
 {% endfor %}

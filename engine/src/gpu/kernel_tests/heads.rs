@@ -1,0 +1,182 @@
+//! Rotary embedding, the KV cache, and attention in every form.
+
+use super::rig::{Random, assert_close, bytes, run, run_counted};
+use crate::gpu::dispatch::Counts;
+use crate::gpu::pipelines::Access;
+use crate::graph::{KeySplit, RowData, StepData, StepHeader};
+use crate::kernels::KernelVariant;
+use crate::kernels::attention::{KvCache, attention, attention_scale};
+use crate::kernels::rope_kv::{KvWrite, rope_kv};
+use crate::kernels::source::{HeadsShape, KernelShape, literal};
+use crate::model::{ModelConfig, Rope, RopeScaling, llama::LLAMA, rope::rotations};
+
+/// A model of which only the heads matter.
+pub(super) fn config(heads: u32, kv_heads: u32, head_dim: u32, rotated: u32, interleaved: bool) -> ModelConfig {
+    ModelConfig {
+        family: &LLAMA,
+        vocabulary: 1,
+        context: 1024,
+        layers: 1,
+        hidden: 1,
+        feed_forward: 1,
+        heads,
+        kv_heads,
+        head_dim,
+        norm_eps: 0.0,
+        rope: Rope { theta: 10_000.0, dims: rotated, interleaved, scaling: RopeScaling::None },
+        tied_head: true,
+    }
+}
+
+pub(super) fn heads_shape(config: &ModelConfig, q_stride: u32, kv_stride: u32, block_size: u32) -> HeadsShape {
+    HeadsShape {
+        heads: config.heads,
+        kv_heads: config.kv_heads,
+        head_dim: config.head_dim,
+        rotated: config.rope.dims,
+        interleaved: config.rope.interleaved,
+        q_stride,
+        kv_stride,
+        block_size,
+        scale: literal(attention_scale(config)),
+    }
+}
+
+/// A cache `[slots, 2, width]` of keys and values `[slots, width]`.
+pub(super) fn interleaved(keys: &[f32], values: &[f32], width: usize) -> Vec<f32> {
+    keys.chunks_exact(width).zip(values.chunks_exact(width)).flat_map(|(k, v)| [k, v].concat()).collect()
+}
+
+/// Header and words of a step.
+pub(super) fn step_bindings(
+    step: &StepData,
+    tiles: &[[u32; 2]],
+    split: KeySplit,
+) -> (StepHeader, [(u32, Access, Vec<u8>); 2]) {
+    let mut words = Vec::new();
+    let header = step.pack(tiles, &[], split, 0, &mut words);
+    (header, [(0, Access::Uniform, bytes(&[header])), (1, Access::Read, bytes(&words))])
+}
+
+pub(super) const SPLIT: KeySplit = KeySplit { tile: 32, most_parts: 1024 };
+
+#[test]
+fn rotary_embedding_and_kv_write_agree_with_their_twin() {
+    let mut random = Random(4000);
+    for (heads, kv_heads, head_dim, rotated, interleaved_pairs) in [
+        (4, 2, 16, 16, false),
+        (9, 3, 64, 64, true),
+        (3, 1, 20, 8, false),
+        (5, 5, 12, 6, true),
+        (8, 1, 128, 128, false),
+    ] {
+        let config = config(heads, kv_heads, head_dim, rotated, interleaved_pairs);
+        let (q_stride, kv_stride) = (config.query_width().next_multiple_of(8), config.kv_width().next_multiple_of(8));
+        let slots = 40;
+        let rows: Vec<RowData> =
+            (0..7).map(|i| RowData { position: random.below(2000), slot: 39 - 5 * i, ..RowData::default() }).collect();
+        let frequencies = config.rope.frequencies();
+        let turns: Vec<[f32; 2]> = rows.iter().flat_map(|row| rotations(&frequencies, row.position)).collect();
+        let step = StepData { rows: rows.clone(), rotations: turns.clone(), ..StepData::default() };
+        let mut query = random.rows(7, config.query_width(), q_stride);
+        let (key, value) = (random.rows(7, config.kv_width(), kv_stride), random.rows(7, config.kv_width(), kv_stride));
+        let mut key_cache = random.floats(slots * config.kv_width());
+        let mut value_cache = random.floats(slots * config.kv_width());
+        let width = config.kv_width() as usize;
+        let mut bindings = step_bindings(&step, &[], SPLIT).1.to_vec();
+        bindings.extend([
+            (2, Access::ReadWrite, bytes(&query)),
+            (3, Access::Read, bytes(&key)),
+            (4, Access::Read, bytes(&value)),
+            (5, Access::ReadWrite, bytes(&interleaved(&key_cache, &value_cache, width))),
+        ]);
+        let shape = KernelShape::Heads(heads_shape(&config, q_stride, kv_stride, 16));
+        let actual = run(&KernelVariant::RopeKv { workgroup: 64 }, &shape, 7, &bindings);
+        let mut kv = KvWrite {
+            key: &key,
+            value: &value,
+            stride: kv_stride as usize,
+            key_cache: &mut key_cache,
+            value_cache: &mut value_cache,
+        };
+        rope_kv(&config, &rows, &turns, &mut query, q_stride as usize, &mut kv);
+        for (actual, expected) in actual.iter().zip([&query, &interleaved(&key_cache, &value_cache, width)]) {
+            assert_close(&format!("{heads} heads of {head_dim}"), actual, expected, 1e-5);
+        }
+    }
+}
+
+/// Every form of attention over the same rows: decoding ones, and runs of consecutive ones.
+#[test]
+fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
+    let mut random = Random(5000);
+    for (heads, kv_heads, head_dim, block_size) in [
+        (4, 2, 16, 16),
+        (9, 3, 64, 16),
+        (6, 1, 20, 4),
+        (2, 2, 256, 4),
+        (8, 2, 128, 16),
+        (14, 2, 64, 16),
+        (16, 1, 32, 16),
+    ] {
+        let config = config(heads, kv_heads, head_dim, head_dim, false);
+        let q_stride = config.query_width().next_multiple_of(8);
+        let (stride, blocks) = (20, 64);
+        let mut order: Vec<u32> = (0..blocks).collect();
+        for i in (1..order.len()).rev() {
+            order.swap(i, random.below(i as u32 + 1) as usize);
+        }
+        let last = stride * block_size - 1;
+        // Two runs longer than a tile of queries, and single rows.
+        let positions =
+            (0..20).map(|p| (p, 0)).chain((last - 36..=last).map(|p| (p, 1))).chain([(33, 2), (0, 1), (last / 2, 0)]);
+        let step = StepData {
+            rows: positions.map(|(position, chunk)| RowData { position, chunk, ..RowData::default() }).collect(),
+            block_tables: order[..60].to_vec(),
+            table_stride: stride,
+            ..StepData::default()
+        };
+        let rows = step.rows.len() as u32;
+        let query: Vec<f32> = random.rows(rows, config.query_width(), q_stride).iter().map(|x| x * 4.0).collect();
+        let keys = random.floats(blocks * block_size * config.kv_width());
+        let values = random.floats(blocks * block_size * config.kv_width());
+        let mut expected = vec![0.0; query.len()];
+        let cache = KvCache { keys: &keys, values: &values, block_size };
+        attention(&config, &step, &cache, &query, &mut expected, q_stride as usize);
+        let cache = interleaved(&keys, &values, config.kv_width() as usize);
+        let heads_shape = heads_shape(&config, q_stride, 0, block_size);
+        let shape = KernelShape::Heads(heads_shape);
+        let inputs = [(2, Access::Read, bytes(&query)), (3, Access::Read, bytes(&cache))];
+        let zeros = |count: usize| bytes(&vec![0.0_f32; count]);
+
+        for variant in [KernelVariant::Attention { workgroup: 64 }, KernelVariant::default_attention(head_dim, false)] {
+            let KernelVariant::Attention { .. } = variant else {
+                let tiles = step.tiles(16);
+                let (_, words) = step_bindings(&step, &tiles, SPLIT);
+                let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(query.len()))]].concat();
+                let counts = Counts { rows, tiles: tiles.len() as u32, ..Counts::default() };
+                let actual = run_counted(&variant, &shape, &counts, &bindings);
+                assert_close(&format!("tiles, {heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
+                continue;
+            };
+            let (_, words) = step_bindings(&step, &[], SPLIT);
+            let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(query.len()))]].concat();
+            let actual = run(&variant, &shape, rows, &bindings);
+            assert_close(&format!("{heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
+        }
+
+        for (software, most_parts) in [(false, 1024), (true, 1024), (false, 150), (false, 1)] {
+            let split = KernelVariant::default_split(head_dim, heads / kv_heads, software);
+            let (header, words) = step_bindings(&step, &[], KeySplit { most_parts, ..SPLIT });
+            let records = (rows * heads * header.splits * (head_dim + 4)) as usize;
+            let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(records))]].concat();
+            let counts = Counts { rows, splits: header.splits, ..Counts::default() };
+            let partials = run_counted(&split, &shape, &counts, &bindings).swap_remove(0);
+            let outputs = [(2, Access::Read, bytes(&partials)), (3, Access::ReadWrite, zeros(query.len()))];
+            let bindings = [&words[..], &outputs].concat();
+            let actual = run(&KernelVariant::AttentionReduce { workgroup: 64 }, &shape, rows, &bindings);
+            let what = format!("{} parts, {heads} heads of {head_dim}", header.splits);
+            assert_close(&what, &actual[0], &expected, 1e-5);
+        }
+    }
+}

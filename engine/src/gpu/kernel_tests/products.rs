@@ -1,0 +1,244 @@
+//! Matrix products, alone and with what is fused to them.
+
+use super::heads::{SPLIT, config, heads_shape, interleaved, step_bindings};
+use super::rig::{FORMATS, Random, assert_close, bytes, header, padded, run, weight_bindings};
+use crate::gpu::pipelines::Access;
+use crate::graph::{RowData, StepData};
+use crate::kernels::KernelVariant;
+use crate::kernels::matmul::{Product, matmul};
+use crate::kernels::rope_kv::{KvWrite, rope_kv};
+use crate::kernels::source::{KernelShape, ProductShape, WeightShape, literal};
+use crate::kernels::{rms_norm, silu_mul};
+use crate::model::rope::rotations;
+use crate::weights::{TensorLayout, WeightFormat, WeightRows};
+
+/// Threads, teams, columns, block and stage.
+const MATVECS: [(u32, u32, u32, u32, u32); 9] = [
+    (1, 64, 1, 1, 0),
+    (2, 8, 2, 2, 0),
+    (8, 8, 4, 3, 0),
+    (32, 2, 8, 4, 0),
+    (64, 1, 3, 1, 0),
+    (128, 1, 1, 5, 0),
+    (16, 8, 1, 4, 16),
+    (4, 16, 8, 4, 5),
+    (8, 4, 4, 4, 24),
+];
+
+fn check_product(
+    random: &mut Random,
+    variant: KernelVariant,
+    layout: TensorLayout,
+    rows: u32,
+    bias: bool,
+    accumulate: bool,
+) {
+    let (in_stride, out_stride) = (layout.cols.next_multiple_of(8), layout.rows.next_multiple_of(8));
+    let weights = random.weights(&layout);
+    let input = random.rows(rows, layout.cols, in_stride);
+    let mut out = random.rows(rows, layout.rows, out_stride);
+    let bias = bias.then(|| random.floats(layout.rows));
+    let shape = KernelShape::Product(ProductShape {
+        bias: bias.is_some(),
+        accumulate,
+        ..ProductShape::new(WeightShape::new(&layout, 0, layout.rows, 0), in_stride, out_stride)
+    });
+    let mut bindings = vec![header(rows, 0), (2, Access::Read, bytes(&input)), (6, Access::ReadWrite, bytes(&out))];
+    bindings.extend(weight_bindings(&weights));
+    bindings.extend(bias.iter().map(|bias| (7, Access::Read, padded(bias))));
+    let actual = run(&variant, &shape, rows, &bindings);
+    let product = Product {
+        input: &input,
+        in_stride: in_stride as usize,
+        layout: &layout,
+        weight: &weights,
+        bias: bias.as_deref(),
+        accumulate,
+    };
+    matmul(&product, &mut out, out_stride as usize);
+    assert_close(&format!("{variant:?} on {layout:?}, {rows} rows"), &actual[0], &out, 2e-4);
+}
+
+#[test]
+fn matrix_products_agree_with_their_twin_in_every_format_on_odd_shapes() {
+    let mut random = Random(0);
+    for format in FORMATS {
+        for rows in [1, 2, 3, 5, 8, 9, 16, 17, 40] {
+            let cols = if format.quantization().is_some() { 32 * (1 + random.below(9)) } else { 1 + random.below(150) };
+            let layout = TensorLayout { rows: 1 + random.below(90), cols, format };
+            let (bias, accumulate) = (random.below(2) == 0, random.below(2) == 0);
+            let software = random.below(2) == 0;
+            let product = KernelVariant::default_product(rows, software);
+            let matvec =
+                KernelVariant::default_matvec(rows, format.pack(), layout.packs(), layout.rows, false, software);
+            for variant in [product, matvec] {
+                check_product(&mut random, variant, layout, rows, bias, accumulate);
+            }
+        }
+    }
+}
+
+#[test]
+fn matrix_products_agree_with_their_twin_whatever_the_variant() {
+    let mut random = Random(1000);
+    let matvecs = MATVECS.map(|(threads, outputs, columns, block, stage)| KernelVariant::Matvec {
+        threads,
+        outputs,
+        columns,
+        block,
+        stage,
+    });
+    let matmuls = [(8, 8, 1, 1), (16, 64, 4, 4), (64, 16, 8, 2), (64, 64, 4, 8), (32, 64, 8, 8)]
+        .map(|(tile_m, tile_n, thread_m, thread_n)| KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n });
+    for variant in matvecs.into_iter().chain(matmuls) {
+        for format in [FORMATS[0], FORMATS[1], FORMATS[4], FORMATS[7]] {
+            let layout = TensorLayout { rows: 1 + random.below(130), cols: 32 * (1 + random.below(20)), format };
+            let rows = 1 + random.below(70);
+            check_product(&mut random, variant, layout, rows, true, false);
+        }
+    }
+}
+
+/// The forms that fuse something, each against the twins of what it stands for.
+#[test]
+fn fused_products_agree_with_the_twins_of_their_parts() {
+    let mut random = Random(7000);
+    for (threads, outputs, columns, block, stage) in MATVECS.into_iter().filter(|variant| variant.3 % 2 == 0) {
+        let variant = KernelVariant::Matvec { threads, outputs, columns, block, stage };
+        for format in [FORMATS[1], FORMATS[3], FORMATS[4], FORMATS[7]] {
+            check_gate(&mut random, variant, format);
+            check_head(&mut random, variant, format);
+            check_qkv(&mut random, variant, format);
+        }
+    }
+}
+
+/// A normalized input, f32 `[rows, stride]`, and the bindings that it comes from.
+struct Normed {
+    rows: u32,
+    width: u32,
+    stride: u32,
+    result: Vec<f32>,
+    raw: Vec<f32>,
+    norm: Vec<f32>,
+}
+
+fn normed(random: &mut Random) -> Normed {
+    let (rows, width) = (1 + random.below(19), 32 * (1 + random.below(12)));
+    let raw = random.rows(rows, width, width);
+    let norm = random.floats(width);
+    let mut normed = vec![0.0; raw.len()];
+    rms_norm::rms_norm(&raw, &norm, &mut normed, width as usize, 1e-5);
+    Normed { rows, width, stride: width, result: normed, raw, norm }
+}
+
+impl Normed {
+    fn product(
+        &self,
+        random: &mut Random,
+        format: WeightFormat,
+        outputs: u32,
+    ) -> (TensorLayout, WeightRows, Vec<f32>, Vec<f32>) {
+        let layout = TensorLayout { rows: outputs, cols: self.width, format };
+        let (weights, bias) = (random.weights(&layout), random.floats(outputs));
+        let mut out = vec![0.0; (self.rows * outputs) as usize];
+        let product = Product {
+            input: &self.result,
+            in_stride: self.stride as usize,
+            layout: &layout,
+            weight: &weights,
+            bias: Some(&bias),
+            accumulate: false,
+        };
+        matmul(&product, &mut out, outputs as usize);
+        (layout, weights, bias, out)
+    }
+
+    fn shape(&self, layout: &TensorLayout, out_stride: u32) -> ProductShape {
+        ProductShape {
+            bias: true,
+            norm: true,
+            width: self.width,
+            eps: literal(1e-5),
+            ..ProductShape::new(WeightShape::new(layout, 0, layout.rows, 0), self.stride, out_stride)
+        }
+    }
+
+    fn bindings(&self, weights: &WeightRows, bias: &[f32], out: usize) -> Vec<(u32, Access, Vec<u8>)> {
+        let mut bindings = vec![
+            header(self.rows, self.rows),
+            (2, Access::Read, bytes(&self.raw)),
+            (6, Access::ReadWrite, bytes(&vec![0.0_f32; out])),
+            (7, Access::Read, padded(&[&self.norm, bias].concat())),
+        ];
+        bindings.extend(weight_bindings(weights));
+        bindings
+    }
+}
+
+fn check_gate(random: &mut Random, variant: KernelVariant, format: WeightFormat) {
+    let input = normed(random);
+    let half = 1 + random.below(70);
+    let (layout, weights, bias, both) = input.product(random, format, 2 * half);
+    let (mut gate, mut up) = (Vec::new(), Vec::new());
+    for row in both.chunks_exact(2 * half as usize) {
+        gate.extend(&row[..half as usize]);
+        up.extend(&row[half as usize..]);
+    }
+    silu_mul::silu_mul(&mut gate, &up);
+    let shape = KernelShape::Product(ProductShape { gate: true, ..input.shape(&layout, half) });
+    let actual = run(&variant, &shape, input.rows, &input.bindings(&weights, &bias, gate.len()));
+    assert_close(&format!("gate, {variant:?}, {format:?}"), &actual[0], &gate, 2e-4);
+}
+
+fn check_head(random: &mut Random, variant: KernelVariant, format: WeightFormat) {
+    let input = normed(random);
+    let outputs = 1 + random.below(150);
+    let (layout, weights, bias, all) = input.product(random, format, outputs);
+    let picked: Vec<u32> = (0..input.rows).map(|_| random.below(input.rows)).collect();
+    let row = |&row: &u32| &all[(row * outputs) as usize..][..outputs as usize];
+    let expected: Vec<f32> = picked.iter().flat_map(row).copied().collect();
+    let shape = KernelShape::Product(ProductShape { gather: true, head: true, ..input.shape(&layout, outputs) });
+    let mut bindings = input.bindings(&weights, &bias, expected.len());
+    bindings.push((1, Access::Read, bytes(&picked)));
+    let actual = run(&variant, &shape, input.rows, &bindings);
+    assert_close(&format!("head, {variant:?}, {format:?}"), &actual[0], &expected, 2e-4);
+}
+
+fn check_qkv(random: &mut Random, variant: KernelVariant, format: WeightFormat) {
+    let input = normed(random);
+    let (kv_heads, head_dim) = (1 + random.below(3), 4 * (1 + random.below(8)));
+    let heads = kv_heads * (1 + random.below(4));
+    let config = config(heads, kv_heads, head_dim, 2 * (1 + random.below(head_dim / 2)), random.below(2) == 0);
+    let (query_width, kv_width) = (config.query_width() as usize, config.kv_width() as usize);
+    let outputs = query_width + 2 * kv_width;
+    let (layout, weights, bias, all) = input.product(random, format, outputs as u32);
+    let part = |from: usize, width: usize| -> Vec<f32> {
+        all.chunks_exact(outputs).flat_map(|row| &row[from..from + width]).copied().collect()
+    };
+    let mut query = part(0, query_width);
+    let (key, value) = (part(query_width, kv_width), part(query_width + kv_width, kv_width));
+    let frequencies = config.rope.frequencies();
+    let slots = input.rows + 3;
+    let rows: Vec<RowData> = (0..input.rows)
+        .map(|row| RowData { position: random.below(500), slot: slots - 1 - row, ..RowData::default() })
+        .collect();
+    let turns: Vec<[f32; 2]> = rows.iter().flat_map(|row| rotations(&frequencies, row.position)).collect();
+    let mut caches = [vec![0.0; slots as usize * kv_width], vec![0.0; slots as usize * kv_width]];
+    let [key_cache, value_cache] = &mut caches;
+    let mut kv = KvWrite { key: &key, value: &value, stride: kv_width, key_cache, value_cache };
+    rope_kv(&config, &rows, &turns, &mut query, query_width, &mut kv);
+    let step = StepData { rows, rotations: turns, ..StepData::default() };
+    let shape = KernelShape::Product(ProductShape {
+        rope: true,
+        heads: Some(heads_shape(&config, query_width as u32, 0, 16)),
+        ..input.shape(&layout, query_width as u32)
+    });
+    let mut bindings = input.bindings(&weights, &bias, query.len());
+    bindings.splice(0..1, step_bindings(&step, &[], SPLIT).1);
+    bindings.push((8, Access::ReadWrite, bytes(&vec![0.0_f32; 2 * slots as usize * kv_width])));
+    let actual = run(&variant, &shape, input.rows, &bindings);
+    let what = format!("{variant:?}, {format:?}, {heads} heads of {head_dim}");
+    assert_close(&format!("queries, {what}"), &actual[0], &query, 2e-4);
+    assert_close(&format!("cache, {what}"), &actual[1], &interleaved(&caches[0], &caches[1], kv_width), 2e-4);
+}
