@@ -2,7 +2,8 @@
 //!
 //! [`Service::serve`] waits for two things at once, the next input and the next result of the executor, and handles
 //! whichever comes. There is no timer and no thread: the end of a step is what starts the next one. Inputs go first, so
-//! that a cancel is never later than the step it would have saved.
+//! that a cancel is never later than the step it would have saved, but not for ever: whoever never stops asking must not
+//! keep the others' answers from coming.
 
 use crate::errors;
 use crate::executors::{Arrived, Executors};
@@ -21,6 +22,9 @@ use tilewright_api::{ApiError, ChatModel};
 use tilewright_engine::{MemoryUse, ModelConfig};
 use tilewright_plan::{Capacity, Executor};
 use tilewright_scheduler::{Config, Event, Millis, Scheduler};
+
+/// So many inputs are handled before a step's result that has come is.
+const MOST_INPUTS: usize = 64;
 
 /// A model that answers requests. See [`load`](crate::load()).
 pub struct Service {
@@ -167,15 +171,25 @@ impl Service {
         }
         let mut inputs = pin!(inputs.fuse());
         let mut heard = false;
+        let mut in_a_row = 0;
         loop {
             if self.requests.is_empty() && (inputs.is_terminated() || (until_idle && heard)) {
                 return;
             }
-            let next = futures_util::select_biased! {
-                input = inputs.next() => Next::Input(input),
-                arrived = self.executors.under_way.select_next_some() => Next::Arrived(arrived),
-                complete => return,
+            let next = if in_a_row < MOST_INPUTS {
+                futures_util::select_biased! {
+                    input = inputs.next() => Next::Input(input),
+                    arrived = self.executors.under_way.select_next_some() => Next::Arrived(arrived),
+                    complete => return,
+                }
+            } else {
+                futures_util::select_biased! {
+                    arrived = self.executors.under_way.select_next_some() => Next::Arrived(arrived),
+                    input = inputs.next() => Next::Input(input),
+                    complete => return,
+                }
             };
+            in_a_row = if matches!(next, Next::Input(_)) { in_a_row + 1 } else { 0 };
             match next {
                 Next::Input(None) => {}
                 Next::Input(Some(Input::Shutdown)) => {

@@ -100,3 +100,26 @@ fn steps_that_are_issued_ahead_are_timed_one_after_the_other() {
         assert!(elapsed.iter().any(|elapsed| elapsed % 1000 != 0), "finer than a millisecond: {elapsed:?}");
     }
 }
+
+#[test]
+fn whoever_never_stops_asking_keeps_nobody_else_waiting() {
+    let heard: Rc<Cell<bool>> = Rc::default();
+    let done = Rc::clone(&heard);
+    let asked: Rc<Cell<u64>> = Rc::default();
+    let count = Rc::clone(&asked);
+    let first = futures_util::stream::iter([submit(1, 1, "one", 30)]);
+    // Always ready, until the answer has come: without a turn for the steps it never would.
+    let endless = futures_util::stream::poll_fn(move |_| {
+        count.set(count.get() + 1);
+        let over = done.get() || count.get() > 100_000;
+        std::task::Poll::Ready((!over).then_some(Input::Inspect { client: ClientId(2), id: count.get() }))
+    });
+    let emit = |output| match output {
+        Output::Done { .. } => heard.set(true),
+        Output::Error { error, .. } => panic!("{error}"),
+        _ => {}
+    };
+    let inputs = futures_util::StreamExt::chain(first, endless);
+    pollster::block_on(service(1).serve(inputs, clock(), emit));
+    assert!(heard.get() && asked.get() < 10_000, "{} questions went before the answer", asked.get());
+}
