@@ -127,7 +127,7 @@ test(
     await until(
       "some steps of the long prompt",
       () => look(asker),
-      ({ steps }) => steps.at(-1).step > before + 4,
+      ({ steps }) => steps.at(-1).step > before + 12,
     );
     const asked = (await look(asker)).steps.at(-1).step;
     await beginStream(asker, "short", greedy({ prompt: prompt(10, 6), max_tokens: 8 }));
@@ -139,11 +139,11 @@ test(
     const { you, steps } = await look(asker);
     const own = steps.findIndex((step) => step.step > asked && step.rows.some((rows) => rows.client === you));
     const sampled = steps.findIndex((step, index) => index >= own && step.rows.some((rows) => rows.client === you));
-    // Steps that were issued when the question came are not counted: it takes a look and a message to ask.
+    // Two were issued when the question came, and one may have ended while it travelled.
     const waited = steps[sampled].step - steps[own].step + 1;
     t.diagnostic(`${steps[own].step - asked} steps until its first rows, ${waited} until its first token`);
-    assert.ok(steps[own].step - asked <= 3 && waited <= 3);
-    const late = steps.filter((step) => step.step > before + 4);
+    assert.ok(steps[own].step - asked <= 4 && waited <= 3);
+    const late = steps.filter((step) => step.step > before + 8);
     const longest = Math.max(...late.map((step) => step.elapsed / 1000));
     t.diagnostic(`the longest step took ${longest.toFixed(0)} ms`);
     assert.ok(longest <= 500, `${longest} ms`);

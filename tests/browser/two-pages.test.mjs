@@ -54,7 +54,8 @@ async function twoPages(first, second) {
       () => streamed(page, name),
       ({ at, ended }) => at.length >= count || ended,
     );
-  const [one, other] = await Promise.all([chunks(first, "aborted", 8), chunks(second, "goes on", 8)]);
+  await Promise.all([chunks(first, "aborted", 8), chunks(second, "goes on", 8)]);
+  const [one, other] = await Promise.all([streamed(first, "aborted"), streamed(second, "goes on")]);
   assert.equal(one.ended, undefined);
   assert.equal(other.ended, undefined);
   assert.ok(one.at[0] < other.at.at(-1) && other.at[0] < one.at.at(-1), "both streamed at the same time");

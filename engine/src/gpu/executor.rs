@@ -166,7 +166,7 @@ impl GpuExecutor {
         result: Weak<StepResult>,
     ) -> InFlight {
         let form = usize::from(data.rows.len() as u32 > FEW_ROWS);
-        let tile = match KernelVariant::default_attention(self.config.head_dim, self.gpu.is_software()) {
+        let tile = match KernelVariant::default_attention(self.config.head_dim) {
             KernelVariant::AttentionTile { queries, .. } if form == 1 => queries,
             _ => u32::MAX,
         };

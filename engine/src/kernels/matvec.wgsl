@@ -233,7 +233,7 @@ fn main(
 {%- if quantized %}
 {%- for c in range(columns) %}
 {%- for r in range(block) %}
-            sum{{ r }}_{{ c }} += pack{{ r }}.scale * dot{{ r }}_{{ c }}{% if mins or bits == 4 %} + pack{{ r }}.offset * all{{ c }}{% endif %};
+            sum{{ r }}_{{ c }} += code_scale(pack{{ r }}) * dot{{ r }}_{{ c }}{% if mins or bits == 4 %} + code_offset(pack{{ r }}) * all{{ c }}{% endif %};
 {%- endfor %}
 {%- endfor %}
 {%- endif %}

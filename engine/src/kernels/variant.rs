@@ -142,10 +142,14 @@ impl KernelVariant {
     /// invocation per output decodes `SmolLM2` six times as fast on SwiftShader (1.4 instead of 0.22 tokens/s on two cores) and half
     /// as fast again on lavapipe.
     pub fn default_product(rows: u32, software: bool) -> Self {
+        if software {
+            let columns = rows.clamp(1, 8).next_power_of_two();
+            return Self::Matvec { threads: 1, outputs: 4, columns, block: 4, stage: 0 };
+        }
         match rows {
             0..=8 => {
-                let (threads, outputs) = if software { (1, 4) } else { (16, 4) };
-                Self::Matvec { threads, outputs, columns: rows.max(1).next_power_of_two(), block: 1, stage: 0 }
+                let columns = rows.max(1).next_power_of_two();
+                Self::Matvec { threads: 16, outputs: 4, columns, block: 1, stage: 0 }
             }
             9..=16 => Self::Matmul { tile_m: 16, tile_n: 32, thread_m: 2, thread_n: 4 },
             _ => Self::Matmul { tile_m: 32, tile_n: 32, thread_m: 4, thread_n: 4 },
@@ -166,7 +170,8 @@ impl KernelVariant {
             Self::Matvec { threads, outputs, columns, block: 4, stage }
         };
         if software {
-            return plain(1, 4, columns, if pairs { 2 } else { 4 });
+            // Nor is there a barrier: one invocation computes an output, or as many as it has registers for.
+            return plain(1, 4, columns, if columns > 2 { 4 } else { 8 });
         }
         match (columns, outputs) {
             (1, 4096..) => staged(16, 8, 1),
@@ -189,8 +194,7 @@ impl KernelVariant {
     }
 
     /// The attention used for many rows.
-    pub fn default_attention(head_dim: u32, software: bool) -> Self {
-        let _ = software;
+    pub fn default_attention(head_dim: u32) -> Self {
         match head_dim {
             32 | 64 | 128 => Self::AttentionTile { workgroup: 128, queries: 16, tile: 32 },
             _ => Self::Attention { workgroup: 64 },

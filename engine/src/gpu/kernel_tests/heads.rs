@@ -149,7 +149,7 @@ fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
         let inputs = [(2, Access::Read, bytes(&query)), (3, Access::Read, bytes(&cache))];
         let zeros = |count: usize| bytes(&vec![0.0_f32; count]);
 
-        for variant in [KernelVariant::Attention { workgroup: 64 }, KernelVariant::default_attention(head_dim, false)] {
+        for variant in [KernelVariant::Attention { workgroup: 64 }, KernelVariant::default_attention(head_dim)] {
             let KernelVariant::Attention { .. } = variant else {
                 let tiles = step.tiles(16);
                 let (_, words) = step_bindings(&step, &tiles, SPLIT);

@@ -5,8 +5,9 @@
 // four at a time. The functions are unrolled by the template, so that no vector is indexed by a variable. Codes, scales and minima
 // are bindings 3 to 5 of every kernel that reads a matrix; it may begin at a row of theirs.
 //
-// `code0 .. codeN` give the codes themselves: scale * sum(code * x) + offset * sum(x) takes fewer operations than scaling each
-// element. Codes become floats by setting the mantissa of 2^23, which is cheaper than a conversion on most GPUs.
+// `code0 .. codeN` give the codes as floats: whoever adds up code_scale * sum(code * x) + code_offset * sum(x) needs fewer operations than
+// by scaling each element. A 4-bit code becomes a float from 1 to 2 without a conversion, its bits being the highest of the
+// mantissa. With 8 bits that would cost too many digits: what is left when the shift is taken off again is a tenth.
 
 @group(0) @binding(3) var<storage, read> weight_codes: array<vec4<u32>>;
 {%- if quantized %}
@@ -48,8 +49,15 @@ fn load_pack(part_row: u32, pack: u32) -> Pack {
     return Pack(codes);
 {%- endif %}
 }
+{%- if quantized %}
+// What a code's float is scaled and shifted by: see `code0`.
+const CODE_SCALE: f32 = {{ 16.0 if bits == 4 else 1.0 }};
+const CODE_SHIFT: f32 = {{ 16.0 if bits == 4 else 0.0 }};
+fn code_scale(pack: Pack) -> f32 { return pack.scale * CODE_SCALE; }
+fn code_offset(pack: Pack) -> f32 { return pack.offset - pack.scale * CODE_SHIFT; }
+{%- endif %}
 {% for i in range(pack // 4) %}
-fn code{{ i }}(pack: Pack) -> vec4<f32> {
+fn unpack{{ i }}(pack: Pack) -> vec4<f32> {
 {%- if format == "f32" %}
     return bitcast<vec4<f32>>(pack.codes);
 {%- elif format == "f16" %}
@@ -60,17 +68,25 @@ fn code{{ i }}(pack: Pack) -> vec4<f32> {
     return bitcast<vec4<f32>>(vec4<u32>(low << 16u, low & 0xffff0000u, high << 16u, high & 0xffff0000u));
 {%- elif bits == 4 %}
     let word = vec4<u32>(pack.codes[{{ i // 2 }}]) >> vec4<u32>({{ i % 2 * 16 }}u, {{ i % 2 * 16 + 4 }}u, {{ i % 2 * 16 + 8 }}u, {{ i % 2 * 16 + 12 }}u);
-    return bitcast<vec4<f32>>((word & vec4<u32>(15u)) | vec4<u32>(0x4b000000u)) - vec4<f32>(8388608.0);
+    return vec4<f32>(vec4<i32>(word & vec4<u32>(15u))) * pack.scale + vec4<f32>(pack.offset);
 {%- else %}
-    let word = vec4<u32>(pack.codes[{{ i }}] ^ 0x80808080u) >> vec4<u32>(0u, 8u, 16u, 24u);
-    return bitcast<vec4<f32>>((word & vec4<u32>(255u)) | vec4<u32>(0x4b000000u)) - vec4<f32>(8388736.0);
+    let word = vec4<i32>(vec4<u32>(pack.codes[{{ i }}]) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u);
+    return vec4<f32>(word) * pack.scale + vec4<f32>(pack.offset);
 {%- endif %}
 }
-fn unpack{{ i }}(pack: Pack) -> vec4<f32> {
-{%- if quantized %}
-    return code{{ i }}(pack) * pack.scale + vec4<f32>(pack.offset);
+fn code{{ i }}(pack: Pack) -> vec4<f32> {
+{%- if not quantized %}
+    return unpack{{ i }}(pack);
+{%- elif bits == 4 %}
+    let word = pack.codes[{{ i // 2 }}];
+{%- if i % 2 == 0 %}
+    let bits = vec4<u32>(word) << vec4<u32>(19u, 15u, 11u, 7u);
 {%- else %}
-    return code{{ i }}(pack);
+    let bits = vec4<u32>(word << 3u, word >> 1u, word >> 5u, word >> 9u);
+{%- endif %}
+    return bitcast<vec4<f32>>((bits & vec4<u32>(0x00780000u)) | vec4<u32>(0x3f800000u));
+{%- else %}
+    return vec4<f32>(vec4<i32>(vec4<u32>(pack.codes[{{ i }}]) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
 {%- endif %}
 }
 {% endfor %}
