@@ -57,7 +57,7 @@ test(
     const pages = await tabs(4, WIDE);
     // The user is in another window, so that no tab goes before the others.
     for (const page of pages) await focus(page, false);
-    const request = (number) => greedy({ prompt: prompt(8, number), max_tokens: 64, cache_salt: `${Math.random()}` });
+    const request = (number) => greedy({ prompt: prompt(8, number), max_tokens: 48, cache_salt: `${Math.random()}` });
     await ask(pages[0], "completions", request(0)); // compiles the kernels of one row
     await Promise.all(
       pages.flatMap((page, tab) => [0, 1].map((own) => ask(page, "completions", request(tab * 2 + own)))),

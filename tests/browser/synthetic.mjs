@@ -9,7 +9,7 @@ const VOCABULARY = 384;
 
 /** By folder: `wide` costs what its weights cost, `long` has a context to fill and costs little. */
 const SIZES = {
-  wide: { hidden: 512, intermediate: 1536, layers: 4, heads: 8, kvHeads: 4 },
+  wide: { hidden: 768, intermediate: 3072, layers: 3, heads: 4, kvHeads: 2 },
   long: { hidden: 128, intermediate: 256, layers: 2, heads: 2, kvHeads: 1 },
 };
 
