@@ -83,6 +83,7 @@ impl Scheduler {
         Some((draft.plan, in_flight))
     }
 
+    /// Rows of all kinds, in the order that the file's head gives.
     fn fill(&mut self, draft: &mut Draft, capacity: &Capacity, may_admit: &mut bool) {
         self.pick_decodes(draft, may_admit);
         if *may_admit {
@@ -101,6 +102,7 @@ impl Scheduler {
         self.draft_prompts(draft);
     }
 
+    /// An empty plan, and what may go into it.
     fn draft(&self, capacity: &Capacity) -> Draft {
         let runnable = || {
             let running = self.running.iter().filter_map(|arrival| self.sequences.get(arrival));
@@ -196,6 +198,7 @@ impl Scheduler {
         }
     }
 
+    /// Whether its next row has somewhere to be written.
     fn has_slot(&self, sequence: &Sequence) -> bool {
         sequence.computed < sequence.table.len() * self.block_size()
     }
