@@ -30,6 +30,7 @@
 //! - `sequence`: one request's tokens, block table and progress
 //! - `step_times`: how long a step will take
 //! - [`block_pool`], `free_list`, [`prefix`]: who holds which KV block, and which beginnings are still there
+//! - [`records`]: what is kept of steps that are done
 //! - [`snapshot`]: the whole state as plain data, for people and tests
 
 #![forbid(unsafe_code)]
@@ -45,6 +46,7 @@ mod free_list;
 mod planner;
 mod policy;
 pub mod prefix;
+pub mod records;
 mod results;
 pub mod scheduler;
 mod sequence;
@@ -55,5 +57,6 @@ pub use block_pool::BlockPool;
 pub use commands::{Command, FinishReason, QueueScope, RejectReason};
 pub use config::Config;
 pub use events::{ClientId, Event, Micros, Millis, Priority, RequestId, RequestSpec, StepFailure};
+pub use records::{ClientRows, StepRecord};
 pub use scheduler::Scheduler;
-pub use snapshot::{BlockState, ClientRows, ClientSnapshot, Parked, SequenceSnapshot, Snapshot, StepRecord};
+pub use snapshot::{BlockState, ClientSnapshot, Parked, SequenceSnapshot, Snapshot};

@@ -5,9 +5,9 @@
 
 use crate::commands::{Command, FinishReason};
 use crate::events::{Micros, StepFailure};
+use crate::records::{ClientRows, StepRecord};
 use crate::scheduler::{InFlight, Outcome, Scheduler};
 use crate::sequence::Sequence;
-use crate::snapshot::{ClientRows, StepRecord};
 use std::collections::BTreeMap;
 use tilewright_plan::{Sampled, SequenceId, StepId};
 

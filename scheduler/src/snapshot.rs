@@ -1,7 +1,8 @@
 //! The whole state as plain data: for a page that draws it, and for tests that check it.
 
 use crate::clients::Client;
-use crate::events::{ClientId, Micros, RequestId};
+use crate::events::{ClientId, RequestId};
+use crate::records::StepRecord;
 use crate::scheduler::Scheduler;
 use crate::sequence::{Arrival, Sequence};
 use serde::{Deserialize, Serialize};
@@ -43,28 +44,6 @@ pub struct ClientSnapshot {
     pub frozen: bool,
     /// Its virtual token counter: rows computed for it, lifted to the others' when it comes back from a pause.
     pub counter: u64,
-}
-
-/// One step that is done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepRecord {
-    /// Which.
-    pub step: StepId,
-    /// Whose rows it had.
-    pub rows: Vec<ClientRows>,
-    /// How long it took.
-    pub elapsed: Micros,
-}
-
-/// One client's rows of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientRows {
-    /// Whose.
-    pub client: ClientId,
-    /// Rows of sequences that decode.
-    pub decode: u32,
-    /// Rows of prompts.
-    pub prefill: u32,
 }
 
 /// Why a request stands still.

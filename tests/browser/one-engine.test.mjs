@@ -10,6 +10,8 @@ import { startSite } from "./site.mjs";
 const WIDE = "/synthetic/wide/";
 /** Its context holds 8192 tokens. */
 const LONG = "/synthetic/long/";
+/** What a busy machine may add to the targets, which are those of an idle one; each test prints what it measured. */
+const ROOM = 1.5;
 const prompt = (length, seed) => Array.from({ length }, (_, index) => 3 + ((index * 7 + seed * 13) % 380));
 const greedy = (fields) => ({ ignore_eos: true, temperature: 0, ...fields });
 
@@ -85,7 +87,7 @@ test(
     for (const [number, answer] of together.entries()) {
       assert.equal(answer.choices[0].text, alone[number].choices[0].text, "what it says does not depend on the others");
     }
-    assert.ok(ratio <= 0.5, `${ratio}`);
+    assert.ok(ratio <= 0.5 * ROOM, `${ratio}`);
   },
 );
 
@@ -112,7 +114,7 @@ test(
     );
     assert.equal(cold.cached, 0);
     assert.equal(warm.cached, 496, "all full blocks of 16");
-    assert.ok(warm.ms <= 0.3 * cold.ms, `${warm.ms} of ${cold.ms}`);
+    assert.ok(warm.ms <= 0.3 * ROOM * cold.ms, `${warm.ms} of ${cold.ms}`);
   },
 );
 
@@ -148,7 +150,7 @@ test(
     const late = steps.filter((step) => step.step > before + 8);
     const longest = Math.max(...late.map((step) => step.elapsed / 1000));
     t.diagnostic(`the longest step took ${longest.toFixed(0)} ms`);
-    assert.ok(longest <= 500, `${longest} ms`);
+    assert.ok(longest <= 500 * ROOM, `${longest} ms`);
     assert.equal((await ended(asker, "short")).ended, "done");
     assert.equal((await ended(reader, "long")).ended, "done");
   },
@@ -178,7 +180,7 @@ test(
       );
       const ms = performance.now() - began;
       t.diagnostic(`${ms.toFixed(0)} ms`);
-      assert.ok(ms <= 1000, `${ms} ms`);
+      assert.ok(ms <= 1000 * ROOM, `${ms} ms`);
       await left;
     }
   },
