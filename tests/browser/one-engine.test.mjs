@@ -143,10 +143,10 @@ test(
     const { you, steps } = await look(asker);
     const own = steps.findIndex((step) => step.step > asked && step.rows.some((rows) => rows.client === you));
     const sampled = steps.findIndex((step, index) => index >= own && step.rows.some((rows) => rows.client === you));
-    // Two were issued when the question came, and one may have ended while it travelled.
+    // Two were issued when the question came, and some may have ended while it travelled.
     const waited = steps[sampled].step - steps[own].step + 1;
     t.diagnostic(`${steps[own].step - asked} steps until its first rows, ${waited} until its first token`);
-    assert.ok(steps[own].step - asked <= 4 && waited <= 3);
+    assert.ok(steps[own].step - asked <= 6 && waited <= 3);
     const late = steps.filter((step) => step.step > before + 8);
     const longest = Math.max(...late.map((step) => step.elapsed / 1000));
     t.diagnostic(`the longest step took ${longest.toFixed(0)} ms`);
