@@ -113,7 +113,10 @@ fn keep_top_p(candidates: &mut Vec<(u32, f32)>, top_p: f32) {
 }
 
 /// Larger logits first, lower ids first among equals.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that sorting asks for; on wasm32 it is none to complain of")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that sorting asks for; on wasm32 it is none to complain of"
+)]
 fn by_logit(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
