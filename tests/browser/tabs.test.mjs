@@ -7,7 +7,7 @@ import { beginStream, connectIn, streamed, until } from "./library.mjs";
 import { startSite } from "./site.mjs";
 
 const MODEL = "/fixtures/llama/";
-const LONG = { max_tokens: 240, ignore_eos: true, temperature: 1, seed: 7 };
+const LONG = { max_tokens: 480, ignore_eos: true, temperature: 1, seed: 7 };
 
 let site, browser, context;
 
@@ -89,7 +89,11 @@ test(
     );
     assert.deepEqual(busy.step, busy.queue);
     assert.deepEqual(busy.blocks, busy.queue);
-    assert.match(await page.locator("tw-tabs-summary dl").innerText(), /[1-9][\d.]*\s+tokens\/s\s+decode rows/);
+    await until(
+      "a rate",
+      () => page.locator("tw-tabs-summary dl").innerText(),
+      (summary) => /[1-9][\d.]*\s+tokens\/s\s+decode rows/.test(summary),
+    );
     assert.match(await page.locator("tw-tabs-plot .plot").getAttribute("aria-label"), /last \d+ steps/);
     assert.equal(await page.locator("tw-tabs-plot canvas").count(), 1, "the steps are drawn");
 
