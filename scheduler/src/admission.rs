@@ -162,11 +162,7 @@ impl Scheduler {
 
     /// Whether a request other than these runs and does not stand still.
     fn runs_beside(&self, others: &[Arrival]) -> bool {
-        let runs = |arrival: &&Arrival| {
-            let sequence = self.sequences.get(arrival);
-            !others.contains(arrival) && sequence.is_some_and(|sequence| !self.stalls(sequence))
-        };
-        self.running.iter().any(|arrival| runs(&arrival))
+        self.seated().any(|(arrival, sequence)| !others.contains(&arrival) && !self.stalls(sequence))
     }
 
     /// Blocks that hold the beginning of a request's tokens, all but the last token at most: that one is always

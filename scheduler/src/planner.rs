@@ -104,16 +104,7 @@ impl Scheduler {
 
     /// An empty plan, and what may go into it.
     fn draft(&self, capacity: &Capacity) -> Draft {
-        let runnable = || {
-            let running = self.running.iter().filter_map(|arrival| self.sequences.get(arrival));
-            running.filter(|sequence| self.is_runnable(sequence))
-        };
-        let focused = |decodes_only: bool| {
-            runnable().any(|sequence| {
-                self.class(sequence) == Class::FOCUSED && (!decodes_only || sequence.decodes(self.limit))
-            })
-        };
-        let budget = if focused(true) { self.config.focused_budget } else { self.config.budget };
+        let budget = if self.focused_rows() > 0 { self.config.focused_budget } else { self.config.budget };
         Draft {
             step: self.next_step,
             plan: StepPlan::default(),
@@ -123,7 +114,7 @@ impl Scheduler {
             picked: Vec::new(),
             considered: BTreeSet::new(),
             given: BTreeMap::new(),
-            restricted: focused(false),
+            restricted: self.focused().next().is_some(),
             others_ms: 0.0,
             within_ms: budget.0 as f64,
         }
@@ -131,13 +122,12 @@ impl Scheduler {
 
     /// The running request to get rows next, among those that decode or those that do not.
     fn next_turn(&self, draft: &Draft, decodes: bool) -> Option<(Turn, Arrival)> {
-        let turn = |arrival: &Arrival| -> Option<(Turn, Arrival)> {
-            let sequence = self.sequences.get(arrival)?;
+        let turn = |(arrival, sequence): (Arrival, &Sequence)| {
             let fits = self.is_runnable(sequence) && sequence.decodes(self.limit) == decodes;
             let given = draft.given.get(&sequence.client).copied().unwrap_or(0);
-            (fits && !draft.considered.contains(arrival)).then(|| (self.turn(*arrival, sequence, given), *arrival))
+            (fits && !draft.considered.contains(&arrival)).then(|| (self.turn(arrival, sequence, given), arrival))
         };
-        self.running.iter().filter_map(turn).min()
+        self.seated().filter_map(turn).min()
     }
 
     /// How many rows of this request's kind the focused tab leaves it.
@@ -185,12 +175,11 @@ impl Scheduler {
     /// out for longer.
     fn leave_room_for_prompts(&self, draft: &mut Draft) {
         let most = draft.rows_left.min(draft.chunks_left);
-        let waits = |arrival: &Arrival| {
-            let sequence = self.sequences.get(arrival)?;
+        let waits = |(arrival, sequence): (Arrival, &Sequence)| {
             let prompt = self.is_runnable(sequence) && !sequence.decodes(self.limit) && self.has_slot(sequence);
-            prompt.then(|| self.turn(*arrival, sequence, 0))
+            prompt.then(|| self.turn(arrival, sequence, 0))
         };
-        let prompts: Vec<Turn> = self.running.iter().filter_map(waits).collect();
+        let prompts: Vec<Turn> = self.seated().filter_map(waits).collect();
         while let Some((worst, _)) = draft.picked.iter().max().copied()
             && prompts.iter().filter(|prompt| prompt.goes_before(&worst)).count() > most - draft.picked.len()
         {
@@ -203,11 +192,15 @@ impl Scheduler {
         sequence.computed < sequence.table.len() * self.block_size()
     }
 
+    /// What the focused tab could have rows for.
+    fn focused(&self) -> impl Iterator<Item = &Sequence> {
+        let runnable = self.seated().map(|(_, sequence)| sequence).filter(|sequence| self.is_runnable(sequence));
+        runnable.filter(|sequence| self.class(sequence) == Class::FOCUSED)
+    }
+
     /// Decode rows of the focused tab.
     fn focused_rows(&self) -> usize {
-        let running = self.running.iter().filter_map(|arrival| self.sequences.get(arrival));
-        let focused = running.filter(|sequence| self.is_runnable(sequence) && self.class(sequence) == Class::FOCUSED);
-        focused.filter(|sequence| sequence.decodes(self.limit)).count()
+        self.focused().filter(|sequence| sequence.decodes(self.limit)).count()
     }
 
     /// Chunks of prompts, in order, as long as the step's time lasts.

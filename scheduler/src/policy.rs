@@ -91,9 +91,7 @@ impl Scheduler {
     /// class, then the worst class, then the latest admission.
     fn candidates(&self, not_better_than: Class) -> Vec<Arrival> {
         let mut candidates: Vec<_> = self
-            .running
-            .iter()
-            .filter_map(|arrival| Some((*arrival, self.sequences.get(arrival)?)))
+            .seated()
             .filter(|(_, sequence)| self.class(sequence) >= not_better_than || self.stalls(sequence))
             .map(|(arrival, sequence)| {
                 ((self.stalls(sequence), self.class(sequence), sequence.admitted, arrival), arrival)

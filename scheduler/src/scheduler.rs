@@ -117,23 +117,16 @@ impl Scheduler {
     pub fn handle(&mut self, event: Event, now: Millis) -> Vec<Command> {
         self.now = self.now.max(now);
         let mut commands = Vec::new();
-        match event {
-            Event::Ack { client, request, seq } => {
-                if !self.acknowledge(client, request, seq) {
-                    return commands;
-                }
-            }
-            event => {
-                // Whatever this changes, an admission that failed may now succeed.
-                self.refused = None;
-                self.note(event, &mut commands);
-            }
+        if self.note(event, &mut commands) {
+            // Whatever has changed, an admission that failed may now succeed.
+            self.refused = None;
+            self.pump(&mut commands);
         }
-        self.pump(&mut commands);
         commands
     }
 
-    fn note(&mut self, event: Event, commands: &mut Vec<Command>) {
+    /// Changes the books. Says whether there may be something new to plan: most acknowledgements change nothing.
+    fn note(&mut self, event: Event, commands: &mut Vec<Command>) -> bool {
         match event {
             Event::Submit { client, request, spec } => self.submit(client, request, spec, commands),
             Event::Cancel { client, request } => {
@@ -151,7 +144,7 @@ impl Scheduler {
             Event::ClientState { client, visible, focused, frozen } => {
                 self.clients.set_state(client, visible, focused, frozen);
             }
-            Event::Ack { client, request, seq } => _ = self.acknowledge(client, request, seq),
+            Event::Ack { client, request, seq } => return self.acknowledge(client, request, seq),
             Event::StepDone { epoch, step, tokens, elapsed } => {
                 self.step_ended(epoch, step, Ok((tokens, elapsed)), commands);
             }
@@ -160,6 +153,7 @@ impl Scheduler {
             Event::ExecutorReady { epoch, capacity } => self.executor_ready(epoch, capacity, commands),
             Event::Capacity { blocks } => self.resize(blocks, commands),
         }
+        true
     }
 
     /// Most tokens that a request may have, prompt included; `None` before the first executor.
@@ -207,6 +201,11 @@ impl Scheduler {
         self.to_close.extend(open);
         self.pool.release(blocks.into_iter(), newest_step);
         self.running.remove(&arrival);
+    }
+
+    /// The running requests, oldest first.
+    pub(crate) fn seated(&self) -> impl Iterator<Item = (Arrival, &Sequence)> {
+        self.running.iter().filter_map(|arrival| Some((*arrival, self.sequences.get(arrival)?)))
     }
 
     pub(crate) fn block_size(&self) -> usize {
