@@ -59,6 +59,17 @@ pub struct Chunk {
     pub output: ChunkOutput,
 }
 
+impl Chunk {
+    /// Rows whose logits are needed: the last, all of them, or none.
+    pub fn outputs(&self) -> usize {
+        match self.output {
+            ChunkOutput::None => 0,
+            ChunkOutput::Sample | ChunkOutput::LastLogits => 1,
+            ChunkOutput::AllLogits => self.tokens.len(),
+        }
+    }
+}
+
 /// Where a row's token id comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenSource {

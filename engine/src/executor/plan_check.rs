@@ -1,8 +1,10 @@
 //! Every rule of [`StepPlan`] that can be checked without knowing earlier steps. A plan that passes indexes nothing out of
 //! bounds, on the CPU or on a GPU.
 
-use std::collections::BTreeSet;
-use tilewright_plan::{Capacity, Chunk, ExecutorError, OpenSequence, StepPlan, TokenId, TokenSource};
+use std::collections::{BTreeMap, BTreeSet};
+use tilewright_plan::{
+    Capacity, Chunk, ExecutorError, OpenSequence, SequenceId, StepId, StepPlan, TokenId, TokenSource,
+};
 
 /// Checks `plan` against what the executor can hold.
 pub fn check(plan: &StepPlan, capacity: &Capacity) -> Result<(), ExecutorError> {
@@ -31,6 +33,37 @@ pub fn check(plan: &StepPlan, capacity: &Capacity) -> Result<(), ExecutorError> 
         }
     }
     Ok(())
+}
+
+/// Each row's token, by `sampled` those that a sequence drew in an earlier step: its id, or where the executor finds it.
+///
+/// # Errors
+/// When a chunk's sequence is neither open nor opened by the plan, or drew no token in the step that it names.
+pub fn tokens<S>(
+    plan: &StepPlan,
+    open: &BTreeMap<SequenceId, S>,
+    sampled: impl Fn(&S, StepId) -> Option<u32>,
+) -> Result<Vec<u32>, ExecutorError> {
+    let mut tokens = Vec::with_capacity(plan.rows());
+    for chunk in &plan.chunks {
+        let opens = plan.open.iter().any(|open| open.sequence == chunk.sequence);
+        let kept = open.get(&chunk.sequence).filter(|_| !opens && !plan.close.contains(&chunk.sequence));
+        if !opens && kept.is_none() {
+            return Err(ExecutorError::UnknownSequence(chunk.sequence));
+        }
+        for source in &chunk.tokens {
+            tokens.push(match *source {
+                TokenSource::Id(token) => token.0,
+                TokenSource::SampledBy(step) => kept.and_then(|sequence| sampled(sequence, step)).ok_or_else(|| {
+                    let sequence = chunk.sequence;
+                    ExecutorError::InvalidPlan(format!(
+                        "sequence {sequence} sampled no token in step {step}, or a later one since; name the step that sampled last"
+                    ))
+                })?,
+            });
+        }
+    }
+    Ok(tokens)
 }
 
 fn check_open(open: &OpenSequence, capacity: &Capacity) -> Result<(), ExecutorError> {

@@ -5,7 +5,7 @@ use crate::sampling::{TokenHistory, sample};
 use std::collections::BTreeMap;
 use tilewright_plan::{
     Capacity, ChunkOutput, ExecutorError, OpenSequence, Sampled, SamplingParams, SequenceId, StepId, StepOutput,
-    StepPlan, TokenId, TokenSource,
+    StepPlan, TokenId,
 };
 
 /// The sequences that are open.
@@ -35,28 +35,9 @@ impl Sequences {
     /// Checks a plan, then closes and opens what it says, and gives each row's token. On an error nothing has changed.
     pub fn begin(&mut self, plan: &StepPlan, capacity: &Capacity) -> Result<Vec<u32>, ExecutorError> {
         plan_check::check(plan, capacity)?;
-        let mut tokens = Vec::with_capacity(plan.rows());
-        for chunk in &plan.chunks {
-            let opens = plan.open.iter().any(|open| open.sequence == chunk.sequence);
-            let kept = self.open.get(&chunk.sequence).filter(|_| !opens && !plan.close.contains(&chunk.sequence));
-            if !opens && kept.is_none() {
-                return Err(ExecutorError::UnknownSequence(chunk.sequence));
-            }
-            for source in &chunk.tokens {
-                tokens.push(match *source {
-                    TokenSource::Id(token) => token.0,
-                    TokenSource::SampledBy(step) => match kept.and_then(|sequence| sequence.last_sampled) {
-                        Some((last, token)) if last == step => token.0,
-                        _ => {
-                            return Err(ExecutorError::InvalidPlan(format!(
-                                "sequence {} has no token of step {step} yet; this executor samples one step at a time",
-                                chunk.sequence
-                            )));
-                        }
-                    },
-                });
-            }
-        }
+        let tokens = plan_check::tokens(plan, &self.open, |sequence, step| {
+            sequence.last_sampled.filter(|(last, _)| *last == step).map(|(_, token)| token.0)
+        })?;
         for sequence in &plan.close {
             self.open.remove(sequence);
         }
@@ -79,12 +60,7 @@ impl Sequences {
         let mut rows = logits.chunks_exact_mut(vocabulary);
         let mut drawn = Vec::new();
         for chunk in &plan.chunks {
-            let count = match chunk.output {
-                ChunkOutput::None => 0,
-                ChunkOutput::Sample | ChunkOutput::LastLogits => 1,
-                ChunkOutput::AllLogits => chunk.tokens.len(),
-            };
-            for logits in rows.by_ref().take(count) {
+            for logits in rows.by_ref().take(chunk.outputs()) {
                 if chunk.output != ChunkOutput::Sample {
                     output.logits.extend_from_slice(logits);
                     continue;

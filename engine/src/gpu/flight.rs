@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use tilewright_plan::{
     Capacity, Chunk, ChunkOutput, ExecutorError, Sampled, SamplingParams, SequenceId, StepId, StepOutput, StepPlan,
-    TokenId, TokenSource,
+    TokenId,
 };
 
 /// Where a step's future finds its output.
@@ -123,29 +123,11 @@ impl Flight {
     /// [`SAMPLED`](crate::graph::SAMPLED), its place. On an error nothing has changed.
     pub(super) fn begin(&mut self, plan: &StepPlan, capacity: &Capacity) -> Result<Vec<u32>, ExecutorError> {
         plan_check::check(plan, capacity)?;
-        let mut tokens = Vec::with_capacity(plan.rows());
-        for chunk in &plan.chunks {
-            let opens = plan.open.iter().any(|open| open.sequence == chunk.sequence);
-            let kept = self.open.get(&chunk.sequence).filter(|_| !opens && !plan.close.contains(&chunk.sequence));
-            if !opens && kept.is_none() {
-                return Err(ExecutorError::UnknownSequence(chunk.sequence));
-            }
-            for source in &chunk.tokens {
-                tokens.push(match *source {
-                    TokenSource::Id(token) => token.0,
-                    TokenSource::SampledBy(step) => match kept.and_then(|sequence| sequence.last) {
-                        Some((last, LastToken::Known(token))) if last == step => token.0,
-                        Some((last, LastToken::At(place))) if last == step => place | crate::graph::SAMPLED,
-                        _ => {
-                            return Err(ExecutorError::InvalidPlan(format!(
-                                "sequence {} sampled no token in step {step}, or a later one since",
-                                chunk.sequence
-                            )));
-                        }
-                    },
-                });
-            }
-        }
+        let tokens = plan_check::tokens(plan, &self.open, |sequence, step| match sequence.last {
+            Some((last, LastToken::Known(token))) if last == step => Some(token.0),
+            Some((last, LastToken::At(place))) if last == step => Some(place | crate::graph::SAMPLED),
+            _ => None,
+        })?;
         for sequence in &plan.close {
             self.open.remove(sequence);
         }
@@ -181,7 +163,7 @@ impl Flight {
                     }));
                     place += 1;
                 }
-                _ => rows.resize_with(rows.len() + outputs(chunk), || None),
+                _ => rows.resize_with(rows.len() + chunk.outputs(), || None),
             }
         }
         rows
@@ -196,7 +178,7 @@ impl Flight {
                 sequence: chunk.sequence,
                 generation: sequence.generation,
                 output: chunk.output,
-                rows: outputs(chunk),
+                rows: chunk.outputs(),
                 place,
                 top_logprobs: sequence.sampling.top_logprobs,
             };
@@ -303,15 +285,6 @@ impl Flight {
             output.sampled.push(Sampled { sequence: asked.sequence, token, logprob, top_logprobs });
         }
         failed.map_or(Ok(output), |sequence| Err(ExecutorError::NotFinite(sequence)))
-    }
-}
-
-/// Output rows of a chunk.
-fn outputs(chunk: &Chunk) -> usize {
-    match chunk.output {
-        ChunkOutput::None => 0,
-        ChunkOutput::Sample | ChunkOutput::LastLogits => 1,
-        ChunkOutput::AllLogits => chunk.tokens.len(),
     }
 }
 
