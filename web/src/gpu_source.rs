@@ -11,7 +11,8 @@ use tilewright_engine::{Device, Gpu, GpuError, GpuOptions, LoadOptions};
 use tilewright_host::{BackOff, LoadError, ModelFiles, ModelLayout, load_weights};
 use tilewright_plan::Executor;
 
-/// The device of a new engine; `software` is what the page knows of the adapter, as `wgpu` learns nothing of it in a browser. It is not waited for: whoever asks hears at once that there is none.
+/// The device of a new engine; `software` is what the page knows of the adapter, as `wgpu` learns nothing of it in a browser.
+/// It is not waited for: whoever asks hears at once that there is none.
 pub(crate) async fn first(software: bool) -> Result<Gpu, GpuError> {
     Gpu::request(&GpuOptions { software: Some(software), ..GpuOptions::default() }).await
 }
