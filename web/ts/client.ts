@@ -181,7 +181,11 @@ class Client {
   }
 
   readonly #pageHidden = (event: PageTransitionEvent): void => {
-    if (!event.persisted || this.#away) return;
+    if (!event.persisted) {
+      this.#open?.leave();
+      return;
+    }
+    if (this.#away) return;
     let isBack = (): void => undefined;
     const back = new Promise<void>((resolve) => {
       isBack = resolve;

@@ -218,6 +218,16 @@ describe("a request", () => {
     expect(await cancelled).toEqual({ type: "cancel", id });
   });
 
+  test("of a page that ends is given up by the host at once, and fails nobody", async () => {
+    const link = await ready();
+    const { failed } = request(link);
+    link.leave();
+    await host.next("bye");
+    const outcome = await Promise.race([failed, Promise.resolve("nothing")]);
+    expect(outcome).toBe("nothing");
+    expect(link.ended).toBeUndefined();
+  });
+
   test("aborted before it began is never sent", async () => {
     const link = await ready();
     await expect(start(link, AbortSignal.abort())).rejects.toMatchObject({ name: "AbortError" });
