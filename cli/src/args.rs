@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Time a model, or a model's shape with made-up weights.
     Bench(Bench),
+    /// Race kernel variants on this GPU.
+    Tune(Tune),
     /// Say what a model is and what memory it needs.
     Info(Info),
 }
@@ -183,6 +185,31 @@ pub(crate) struct BenchTarget {
     /// The sizes of a well-known model, with random 4-bit weights.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SHAPES.map(|shape| shape.name)))]
     pub(crate) shape: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Tune {
+    /// The sizes of a well-known model, with random 4-bit weights.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SHAPES.map(|shape| shape.name)))]
+    pub(crate) shape: String,
+    /// Only a GPU whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) adapter: Option<String>,
+    /// Rows of the steps to tune for.
+    #[arg(long, value_name = "1,8,480", value_delimiter = ',', default_value = "1,8,480")]
+    pub(crate) rows: Vec<u32>,
+    /// Only the operations with the largest share of a step.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) ops: usize,
+    /// Only so many of each kernel's variants, evenly chosen.
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// Only kernels whose name is this.
+    #[arg(long, value_name = "KERNEL")]
+    pub(crate) kernel: Option<String>,
+    /// Print so many of each kernel's fastest.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) top: usize,
 }
 
 #[derive(Debug, Args)]

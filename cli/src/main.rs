@@ -3,7 +3,7 @@
 //! - `args`: what may be typed
 //! - `open`: a path and a device to a running service
 //! - `files`: model files on a disk
-//! - `generate`, `logits`, `chat`, `bench`, `info`: the commands
+//! - `generate`, `logits`, `chat`, `bench`, `tune`, `info`: the commands
 //! - `error`: what can go wrong, for people
 
 mod args;
@@ -16,6 +16,7 @@ mod info;
 mod interrupt;
 mod logits;
 mod open;
+mod tune;
 
 use args::{Arguments, Command};
 use clap::Parser;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Logits(command) => pollster::block_on(logits::run(command)),
         Command::Chat(command) => pollster::block_on(chat::run(command)),
         Command::Bench(command) => pollster::block_on(bench::run(command)),
+        Command::Tune(command) => pollster::block_on(tune::run(command)),
         Command::Info(command) => info::run(&command),
     };
     match result {

@@ -20,7 +20,11 @@ use tilewright_plan::Capacity;
 /// Which form operations take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
+    /// Products of floats, fused with what is beside them.
     Few,
+    /// Few rows, but enough for products of integers where the device multiplies them.
+    Integers,
+    /// Products and attention by tiles.
     Many,
 }
 
@@ -37,13 +41,28 @@ pub(super) struct Binder<'a> {
     pub(super) form: Form,
     /// The attention of few rows.
     pub(super) split: KernelVariant,
+    /// Whether gate and up lie side by side, before their activation.
+    pub(super) gate_is_joined: bool,
 }
 
 type Bindings<'a> = Vec<(u32, Access, &'a wgpu::Buffer)>;
 
 impl Binder<'_> {
-    fn stride(&self, activation: Activation) -> u32 {
+    pub(super) fn stride(&self, activation: Activation) -> u32 {
         activation.stride(self.config)
+    }
+
+    /// Joins the matrices that a fused operation reads.
+    pub(super) fn join(&mut self, op: &Op) {
+        let Op::Fused { parts, .. } = op else { return };
+        let key = |op: &Op| match op {
+            Op::Product { weight, .. } => Some(*weight),
+            _ => None,
+        };
+        let keys: Vec<WeightKey> = parts.iter().filter_map(key).collect();
+        if keys.len() > 1 {
+            self.weights.join(&keys);
+        }
     }
 
     /// The dispatches of an operation: one, or one per part of its matrix.
@@ -77,10 +96,13 @@ impl Binder<'_> {
                 vec![self.dispatch(kernel, shape, out.rows(), &bindings)]
             }
             Op::Product { input, weight, bias, out, accumulate } => {
+                if let Some(dispatches) = self.packed_product(op) {
+                    return dispatches;
+                }
                 let matrix = self.weights.matrix(*weight).clone();
                 let bias = bias.and_then(|bias| self.weights.vector(bias)).cloned();
                 let kernel = match self.form {
-                    Form::Few => Kernel::Matvec,
+                    Form::Few | Form::Integers => Kernel::Matvec,
                     Form::Many => Kernel::Product,
                 };
                 let mut bind = |part: &GpuPart| {
@@ -113,6 +135,7 @@ impl Binder<'_> {
             Op::SiluMul => {
                 let bindings = [header, (1, ReadWrite, buffer(Gate)), (2, Read, buffer(Up))];
                 let kernel = Kernel::Fixed(KernelVariant::SiluMul { workgroup: 64 });
+                self.gate_is_joined = false;
                 vec![self.dispatch(kernel, KernelShape::Rows { stride: self.stride(Gate) }, RowSet::Step, &bindings)]
             }
             Op::GatherRows => {
@@ -149,12 +172,17 @@ impl Binder<'_> {
     /// Dispatches cost a software adapter little, and a fused norm's weights are loaded again for every few outputs: SwiftShader takes
     /// a tenth less time without.
     fn bind_fused(&mut self, fusion: Fusion, parts: &[Op]) -> Vec<Dispatch> {
-        let fused = match fusion {
-            _ if self.gpu.is_software() => None,
+        let packed = match fusion {
+            Fusion::NormQkvRope => self.packed_qkv(parts),
+            Fusion::NormGate => self.packed_gate(parts),
+            Fusion::NormHead => self.packed_head(parts),
+        };
+        let fused = packed.or_else(|| match fusion {
+            _ if self.gpu.is_software() || self.form == Form::Many => None,
             Fusion::NormQkvRope => self.bind_qkv(parts),
             Fusion::NormGate => self.bind_gate(parts),
             Fusion::NormHead => self.bind_head(parts),
-        };
+        });
         fused.unwrap_or_else(|| parts.iter().flat_map(|op| self.bind(op)).collect())
     }
 
@@ -185,6 +213,7 @@ impl Binder<'_> {
         let shape = ProductShape { bias, gate: true, ..self.normed(&matrix, &matrix.parts[0], self.stride(Gate)) };
         let bindings =
             vec![(2, Read, memory.activation(Hidden)), (6, ReadWrite, memory.activation(Gate)), (7, Read, &vectors)];
+        self.gate_is_joined = false;
         Some(vec![self.fused(shape, &matrix.parts[0], RowSet::Step, &bindings)])
     }
 
@@ -241,7 +270,7 @@ impl Binder<'_> {
         self.dispatch(Kernel::Matvec, KernelShape::Product(shape), rows, &all)
     }
 
-    fn heads(&self) -> KernelShape {
+    pub(super) fn heads(&self) -> KernelShape {
         let config = self.config;
         KernelShape::Heads(HeadsShape {
             heads: config.heads,
@@ -251,6 +280,7 @@ impl Binder<'_> {
             interleaved: config.rope.interleaved,
             q_stride: self.stride(Query),
             kv_stride: self.stride(Key),
+            joined_stride: 0,
             block_size: self.capacity.block_size,
             scale: literal(attention_scale(config)),
         })
@@ -298,12 +328,12 @@ pub(super) fn bind_group(
     gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries })
 }
 
-fn weight_shape(matrix: &GpuMatrix, part: &GpuPart) -> WeightShape {
+pub(super) fn weight_shape(matrix: &GpuMatrix, part: &GpuPart) -> WeightShape {
     WeightShape::new(&matrix.layout, part.start, part.rows, part.base)
 }
 
 /// Bindings 3 to 5 of the kernels that read a matrix.
-fn weight_bindings(part: &GpuPart) -> impl Iterator<Item = (u32, Access, &wgpu::Buffer)> {
+pub(super) fn weight_bindings(part: &GpuPart) -> impl Iterator<Item = (u32, Access, &wgpu::Buffer)> {
     let scales = part.scales.as_ref().map(|buffer| (4, Access::Read, buffer));
     let mins = part.mins.as_ref().map(|buffer| (5, Access::Read, buffer));
     [Some((3, Access::Read, &part.codes)), scales, mins].into_iter().flatten()

@@ -4,7 +4,7 @@ use super::Gpu;
 use super::pipelines::{BindingKinds, Pipelines};
 use crate::graph::RowSet;
 use crate::kernels::KernelVariant;
-use crate::kernels::source::{HeadsShape, KernelShape, WeightShape};
+use crate::kernels::source::{HeadsShape, KernelShape, QuantizeShape, WeightShape};
 
 /// One kernel on fixed buffers, for any number of rows.
 pub(super) struct Dispatch {
@@ -25,6 +25,10 @@ pub(super) enum Kernel {
     Product,
     /// A matrix product with what is fused to it, by the number of rows.
     Matvec,
+    /// A product of integers for few rows.
+    MatvecPacked,
+    /// A product of integers for many rows.
+    MatmulPacked,
 }
 
 /// What a step has of each thing that workgroups are counted by.
@@ -56,7 +60,13 @@ impl Dispatch {
             (Kernel::Fixed(variant), _) => variant,
             (Kernel::Matvec, KernelShape::Product(product)) => {
                 let WeightShape { pack, packs, part_rows, .. } = product.weight;
-                KernelVariant::default_matvec(rows, pack, packs, part_rows, product.pairs(), gpu.is_software())
+                KernelVariant::default_matvec(rows, pack, packs, part_rows, gpu.is_software())
+            }
+            (Kernel::MatvecPacked, KernelShape::Product(product)) => {
+                KernelVariant::default_matvec_packed(rows, product.weight.part_rows, gpu.least_subgroup())
+            }
+            (Kernel::MatmulPacked, KernelShape::Product(product)) => {
+                KernelVariant::default_matmul_packed(product.weight.part_rows)
             }
             _ => KernelVariant::default_product(rows, gpu.is_software()),
         };
@@ -83,6 +93,7 @@ impl Dispatch {
         match self.kernel {
             Kernel::Fixed(variant) => variant.kernel(),
             Kernel::Product | Kernel::Matvec => "product",
+            Kernel::MatvecPacked | Kernel::MatmulPacked => "packed product",
         }
     }
 
@@ -107,14 +118,19 @@ impl Dispatch {
 pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: RowSet, counts: &Counts) -> [u32; 3] {
     let rows = counts.of(rows);
     match (*variant, shape) {
-        (KernelVariant::Matvec { outputs, columns, block, .. }, KernelShape::Product(product)) => {
+        (
+            KernelVariant::Matvec { outputs, columns, block, .. }
+            | KernelVariant::MatvecPacked { outputs, columns, block, .. },
+            KernelShape::Product(product),
+        ) => {
             let groups = product.weight.part_rows.div_ceil(outputs * block);
             let x = groups.min(MAX_GROUPS);
             [x, groups.div_ceil(x), rows.div_ceil(columns)]
         }
-        (KernelVariant::Matmul { tile_m, tile_n, .. }, KernelShape::Product(product)) => {
-            [product.weight.part_rows.div_ceil(tile_n), rows.div_ceil(tile_m), 1]
-        }
+        (
+            KernelVariant::Matmul { tile_m, tile_n, .. } | KernelVariant::MatmulPacked { tile_m, tile_n, .. },
+            KernelShape::Product(product),
+        ) => [product.weight.part_rows.div_ceil(tile_n), rows.div_ceil(tile_m), 1],
         (KernelVariant::Embed { workgroup }, KernelShape::Embed { table, .. }) => {
             [table.packs.div_ceil(workgroup), rows, 1]
         }
@@ -133,6 +149,10 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             KernelVariant::SiluMul { workgroup } | KernelVariant::GatherRows { workgroup },
             KernelShape::Rows { stride },
         ) => [(stride / 4).div_ceil(workgroup), rows, 1],
+        (KernelVariant::Quantize { workgroup }, KernelShape::Quantize(QuantizeShape { norm, width, .. })) => {
+            // The norm needs the whole row.
+            [if *norm { 1 } else { (width / 32).div_ceil(workgroup) }, rows, 1]
+        }
         (KernelVariant::SampleScan { chunks, .. }, _) => [chunks, rows, 1],
         _ => [rows, 1, 1],
     }

@@ -7,7 +7,7 @@
 use super::binder::{Binder, Form};
 use super::dispatch::{Counts, Dispatch};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
-use super::memory::{FEW_ROWS, StepMemory, WORDS_AT};
+use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
 use super::readback::StagingPool;
 use super::sampler::{RING, Sampler, places};
@@ -28,9 +28,9 @@ pub struct GpuExecutor {
     frequencies: Vec<f64>,
     memory: StepMemory,
     pipelines: Pipelines,
-    /// For steps of few rows and of many.
-    bodies: [Vec<Dispatch>; 2],
-    heads: [Vec<Dispatch>; 2],
+    /// By [`Form`].
+    bodies: [Vec<Dispatch>; 3],
+    heads: [Vec<Dispatch>; 3],
     sampler: Sampler,
     /// Steps with chunks so far.
     issued: u64,
@@ -48,8 +48,7 @@ impl GpuExecutor {
     /// Over loaded weights.
     pub async fn new(config: &ModelConfig, mut weights: GpuWeights, capacity: Capacity) -> Result<Self, GpuError> {
         let gpu = weights.gpu().clone();
-        let plain = Program::new(config);
-        let fused = plain.fused();
+        let fused = Program::new(config).fused();
         let split = KernelVariant::default_split(config.head_dim, config.heads / config.kv_heads, gpu.is_software());
         let memory = StepMemory::new(&gpu, config, &capacity, &split);
         let mut pipelines = Pipelines::default();
@@ -64,13 +63,16 @@ impl GpuExecutor {
             pipelines: &mut pipelines,
             form: Form::Few,
             split,
+            gate_is_joined: false,
         };
-        // Fused operations join matrices, so they are bound before those that see parts of joined ones.
-        let mut few: [Vec<Dispatch>; 2] =
-            [&fused.body, &fused.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect());
-        binder.form = Form::Many;
-        let mut many: [Vec<Dispatch>; 2] =
-            [&plain.body, &plain.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect());
+        // Matrices move when they are joined, so all that are come before anything is bound to them.
+        if !gpu.is_software() || gpu.multiplies_integers() {
+            fused.body.iter().for_each(|op| binder.join(op));
+        }
+        let [mut few, integers, mut many] = [Form::Few, Form::Integers, Form::Many].map(|form| {
+            binder.form = form;
+            [&fused.body, &fused.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect::<Vec<_>>())
+        });
         let mut sampler = Sampler::new(&mut binder, capacity.max_chunks);
         // Decoding one sequence and reading a long prompt should not wait for a compiler.
         for dispatch in few.iter_mut().flatten() {
@@ -83,7 +85,7 @@ impl GpuExecutor {
         let logits_stride = Activation::Logits.stride(config) as usize;
         let logits_bytes = u64::from(memory.max_outputs) * logits_stride as u64 * 4;
         weights.flush().await?;
-        let ([few_body, few_head], [many_body, many_head]) = (few, many);
+        let ([few_body, few_head], [integers_body, integers_head], [many_body, many_head]) = (few, integers, many);
         Ok(Self {
             token_staging: StagingPool::new(&gpu, u64::from(capacity.max_chunks) * 8),
             logits_staging: StagingPool::new(&gpu, logits_bytes),
@@ -94,8 +96,8 @@ impl GpuExecutor {
             frequencies: config.rope.frequencies(),
             memory,
             pipelines,
-            bodies: [few_body, many_body],
-            heads: [few_head, many_head],
+            bodies: [few_body, integers_body, many_body],
+            heads: [few_head, integers_head, many_head],
             sampler,
             issued: 0,
             words: Vec::new(),
@@ -165,9 +167,9 @@ impl GpuExecutor {
         first_place: u32,
         result: Weak<StepResult>,
     ) -> InFlight {
-        let form = usize::from(data.rows.len() as u32 > FEW_ROWS);
+        let form = form_of(data.rows.len() as u32);
         let tile = match KernelVariant::default_attention(self.config.head_dim) {
-            KernelVariant::AttentionTile { queries, .. } if form == 1 => queries,
+            KernelVariant::AttentionTile { queries, .. } if form == Form::Many => queries,
             _ => u32::MAX,
         };
         let tiles = data.tiles(tile);
@@ -219,16 +221,16 @@ impl GpuExecutor {
     /// One segment: the body if it is the first, the head, and the sampler. Also returns where its logits are copied to.
     fn encode(
         &mut self,
-        form: usize,
+        form: Form,
         first: bool,
         counts: &Counts,
         wants_logits: bool,
         records: &SampleRecords,
     ) -> (wgpu::CommandEncoder, Option<(wgpu::Buffer, u64)>) {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let body = if first { self.bodies[form].as_mut_slice() } else { &mut [] };
-        let head_form = usize::from(counts.outputs > FEW_ROWS);
-        let head = if counts.outputs > 0 { self.heads[head_form].as_mut_slice() } else { &mut [] };
+        let body = if first { self.bodies[form as usize].as_mut_slice() } else { &mut [] };
+        let head_form = form_of(counts.outputs);
+        let head = if counts.outputs > 0 { self.heads[head_form as usize].as_mut_slice() } else { &mut [] };
         let mut pass = Pass { gpu: &self.gpu, pipelines: &mut self.pipelines, open: None };
         for dispatch in body.iter_mut().chain(head) {
             pass.run(&mut encoder, dispatch, counts);
@@ -252,6 +254,15 @@ impl GpuExecutor {
             profiler.resolve(&mut encoder);
         }
         (encoder, logits)
+    }
+}
+
+/// Which form so many rows take.
+fn form_of(rows: u32) -> Form {
+    match rows {
+        0..INTEGER_ROWS => Form::Few,
+        INTEGER_ROWS..=FEW_ROWS => Form::Integers,
+        _ => Form::Many,
     }
 }
 

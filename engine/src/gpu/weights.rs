@@ -14,6 +14,8 @@ pub struct GpuWeights {
     gpu: Gpu,
     matrices: BTreeMap<WeightKey, GpuMatrix>,
     vectors: BTreeMap<WeightKey, wgpu::Buffer>,
+    /// What was joined, by the first of each.
+    joined: BTreeMap<WeightKey, GpuMatrix>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub(super) struct GpuPart {
 impl GpuWeights {
     /// None yet.
     pub fn new(gpu: Gpu) -> Self {
-        Self { gpu, matrices: BTreeMap::new(), vectors: BTreeMap::new() }
+        Self { gpu, matrices: BTreeMap::new(), vectors: BTreeMap::new(), joined: BTreeMap::new() }
     }
 
     pub(crate) fn gpu(&self) -> &Gpu {
@@ -100,6 +102,9 @@ impl GpuWeights {
     /// Moves matrices into one, one below the other, so that one dispatch can read them; returns it. They stay what they were,
     /// as views of it. `None` if they differ in format, or don't fit a binding together.
     pub(super) fn join(&mut self, keys: &[WeightKey]) -> Option<GpuMatrix> {
+        if let Some(joined) = keys.first().and_then(|key| self.joined.get(key)) {
+            return Some(joined.clone());
+        }
         let matrices: Vec<&GpuMatrix> = keys.iter().map(|key| self.matrices.get(key)).collect::<Option<_>>()?;
         let first = matrices.first()?.layout;
         let alike = |matrix: &&GpuMatrix| {
@@ -145,7 +150,9 @@ impl GpuWeights {
                 part.mins.inspect(wgpu::Buffer::destroy);
             }
         }
-        Some(GpuMatrix { layout, parts: vec![joined] })
+        let joined = GpuMatrix { layout, parts: vec![joined] };
+        self.joined.extend(keys.first().map(|key| (*key, joined.clone())));
+        Some(joined)
     }
 
     /// Vectors one behind the other in a buffer, each with its room in elements; those that the model lacks are zeros.

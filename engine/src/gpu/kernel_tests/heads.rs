@@ -37,6 +37,7 @@ pub(super) fn heads_shape(config: &ModelConfig, q_stride: u32, kv_stride: u32, b
         interleaved: config.rope.interleaved,
         q_stride,
         kv_stride,
+        joined_stride: 0,
         block_size,
         scale: literal(attention_scale(config)),
     }
