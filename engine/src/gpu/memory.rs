@@ -45,7 +45,7 @@ pub(super) const FEW_ROWS: u32 = 32;
 
 /// Rows from which products are of integers, where a device multiplies them: what turning activations into integers costs is then less
 /// than what it saves.
-pub(super) const INTEGER_ROWS: u32 = 4;
+pub(super) const INTEGER_ROWS: u32 = 2;
 
 /// Bytes of a block of activations as integers.
 const RECORD_BYTES: u64 = quantize::RECORD_WORDS as u64 * 4;
