@@ -3,12 +3,13 @@
 //! - `args`: what may be typed
 //! - `open`: a path and a device to a running service
 //! - `files`: model files on a disk
-//! - `generate`, `logits`, `chat`, `bench`, `info`: the commands
+//! - `generate`, `logits`, `chat`, `bench`, `info`, `db`: the commands
 //! - `error`: what can go wrong, for people
 
 mod args;
 mod bench;
 mod chat;
+mod db;
 mod error;
 mod files;
 mod generate;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Command::Chat(command) => pollster::block_on(chat::run(command)),
         Command::Bench(command) => pollster::block_on(bench::run(command)),
         Command::Info(command) => info::run(&command),
+        Command::Db(command) => db::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,6 +26,7 @@ pub mod import;
 pub mod keeper;
 pub mod kernels;
 pub mod lookup;
+mod object;
 pub mod record;
 pub mod shape;
 pub mod statistics;

@@ -5,6 +5,7 @@
 //! engine, or a person, may rank them otherwise.
 
 use crate::device::{Browser, Device};
+use crate::object::{object, optional};
 use crate::shape::{Dtypes, Shape};
 use crate::statistics::median;
 use crate::variant::{ParameterValue, Variant, map_without_doubles};
@@ -109,18 +110,19 @@ pub struct Record {
     #[serde(default, deserialize_with = "map_without_doubles")]
     pub parameters: BTreeMap<String, ParameterValue>,
     /// What it was measured on.
+    #[serde(deserialize_with = "object")]
     pub shape: Shape,
     /// Number formats of the operands.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub dtypes: Dtypes,
     /// Where it was measured.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub device: Device,
     /// What ran it there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub browser: Browser,
     /// How it was timed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub method: Method,
     /// Smallest step of the clock.
     #[serde(default)]
@@ -129,7 +131,7 @@ pub struct Record {
     #[serde(default)]
     pub samples_ns: Vec<f64>,
     /// How far it was from its twin; `None` if it never answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub error: Option<TwinError>,
     /// What came of it.
     pub outcome: Outcome,

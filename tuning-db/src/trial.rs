@@ -5,6 +5,7 @@
 //! changed and whether they stay. The look-up passes over a choice that the nearest trial took back.
 
 use crate::device::{Browser, Device};
+use crate::object::{list, object, optional};
 use crate::shape::Shape;
 use crate::statistics::{median, spread};
 use crate::variant::Variant;
@@ -66,10 +67,13 @@ impl Speeds {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// For what.
+    #[serde(deserialize_with = "object")]
     pub shape: Shape,
     /// Used before.
+    #[serde(deserialize_with = "object")]
     pub from: Variant,
     /// Used after.
+    #[serde(deserialize_with = "object")]
     pub to: Variant,
     /// Hash of the source of the kernel of `to`.
     pub source_hash: String,
@@ -86,18 +90,19 @@ pub struct Trial {
     /// The model, or the name of its shape.
     pub model: String,
     /// Where.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub device: Device,
     /// What ran it there.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub browser: Browser,
     /// What was changed.
+    #[serde(deserialize_with = "list")]
     pub changes: Vec<Change>,
     /// Decoding; `None` if it was not run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub decode: Option<Speeds>,
     /// Reading a prompt; `None` if it was not run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional")]
     pub prefill: Option<Speeds>,
     /// What became of it.
     pub verdict: Verdict,

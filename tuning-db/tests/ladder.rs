@@ -206,6 +206,8 @@ fn a_tuner_finds_what_it_need_not_measure_again() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn an_answer_depends_on_the_facts_alone_and_is_permitted(
         entries in proptest::collection::vec(any_entry(), 0..24),

@@ -16,6 +16,8 @@ fn join(a: &Database, b: &Database) -> Database {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn merging_is_commutative_associative_and_idempotent([a, b, c] in overlapping()) {
         prop_assert_eq!(join(&a, &b), join(&b, &a));

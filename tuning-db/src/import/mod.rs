@@ -17,6 +17,7 @@ pub use report::{ImportReport, SkipReason};
 use crate::database::{Database, Entry, Inserted, Item, Provenance};
 use crate::fault::{Fault, printable};
 use crate::kernels::Kernels;
+use crate::object::Object;
 use crate::record::{Record, SCHEMA};
 use crate::shape::Shape;
 use crate::trial::Trial;
@@ -166,7 +167,7 @@ fn judge(raw: RawItem<'_>, rules: &ImportRules<'_>, report: &mut ImportReport) -
 fn parse<T: DeserializeOwned>(text: &str, report: &mut ImportReport) -> Result<T, Skipped> {
     let mut unknown = 0;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = serde_ignored::deserialize(&mut deserializer, |_| unknown += 1);
+    let parsed = serde_ignored::deserialize::<_, _, Object<T>>(&mut deserializer, |_| unknown += 1);
     report.unknown_fields += unknown;
-    parsed.map_err(|error| (SkipReason::Malformed, printable(&error.to_string(), 200)))
+    parsed.map(|object| object.0).map_err(|error| (SkipReason::Malformed, printable(&error.to_string(), 200)))
 }

@@ -2,6 +2,7 @@
 
 use crate::database::{Entry, Item, Provenance};
 use crate::fault::Fault;
+use crate::object::Object;
 use crate::record::Record;
 use crate::trial::Trial;
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,8 @@ struct Written<'a> {
 #[derive(Deserialize)]
 struct Kept {
     provenance: Provenance,
-    record: Option<Record>,
-    trial: Option<Trial>,
+    record: Option<Object<Record>>,
+    trial: Option<Object<Trial>>,
 }
 
 /// A text that is no entry.
@@ -50,10 +51,10 @@ pub fn entry_to_text(entry: &Entry) -> String {
 
 /// The entry of a text.
 pub fn entry_from_text(text: &str) -> Result<Entry, EntryTextError> {
-    let kept: Kept = serde_json::from_str(text)?;
+    let kept: Kept = serde_json::from_str::<Object<_>>(text)?.0;
     let item = match (kept.record, kept.trial) {
-        (Some(record), None) => Item::Record(record),
-        (None, Some(trial)) => Item::Trial(trial),
+        (Some(record), None) => Item::Record(record.0),
+        (None, Some(trial)) => Item::Trial(trial.0),
         _ => return Err(EntryTextError::Kind),
     };
     Ok(Entry::new(item, kept.provenance)?)

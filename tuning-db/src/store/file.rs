@@ -111,22 +111,6 @@ impl FileStore {
         free.next().unwrap_or_else(|| self.beside(".damaged"))
     }
 
-    fn replace(path: &Path, text: &str) -> io::Result<()> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mut temporary = OsString::from(path.as_os_str());
-        temporary.push(format!(".{}-{}.tmp", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-        let written = File::create(&temporary).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        let replaced = written.and_then(|()| fs::rename(&temporary, path));
-        if replaced.is_err() {
-            // What is left of it is of no use to anybody.
-            let _ = fs::remove_file(&temporary);
-        }
-        replaced
-    }
-
     /// Reads, changes and replaces, while nobody else does.
     fn change(&self, change: impl FnOnce(&mut Database)) -> Result<(), StoreError> {
         let failed = |error: io::Error| self.failed(&error);
@@ -144,9 +128,26 @@ impl FileStore {
         let here = contents.database.entries().filter(|entry| entry.provenance == Provenance::MeasuredHere);
         let here: String = here.map(|entry| format!("{}\n", entry.id)).collect();
         // The names last: between the two, records are taken for imported ones, which costs a check.
-        Self::replace(&self.path, &export(&contents.database)).map_err(failed)?;
-        Self::replace(&self.beside(".here"), &here).map_err(failed)
+        replace_file(&self.path, &export(&contents.database)).map_err(failed)?;
+        replace_file(&self.beside(".here"), &here).map_err(failed)
     }
+}
+
+/// Replaces a file whole: a crash leaves the old one or the new one.
+pub fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut temporary = OsString::from(path.as_os_str());
+    temporary.push(format!(".{}-{}.tmp", process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    let replaced = written.and_then(|()| fs::rename(&temporary, path));
+    if replaced.is_err() {
+        // What is left of it is of no use to anybody.
+        let _ = fs::remove_file(&temporary);
+    }
+    replaced
 }
 
 impl Store for FileStore {

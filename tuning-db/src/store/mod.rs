@@ -11,7 +11,7 @@ mod memory;
 
 pub use entry_text::{EntryTextError, entry_from_text, entry_to_text};
 #[cfg(not(target_arch = "wasm32"))]
-pub use file::FileStore;
+pub use file::{FileStore, replace_file};
 pub use memory::MemoryStore;
 
 use crate::database::Entry;
