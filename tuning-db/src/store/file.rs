@@ -5,7 +5,8 @@
 //! two programs that tune at once lose nothing and a crash leaves the old file or the new one. A damaged file is renamed to
 //! `NAME.damaged-1` and so on; one of a newer version is left alone.
 //!
-//! Rewriting it all costs 20 ms for 10 000 records, so a tuner hands over a round at a time, not a sample.
+//! It is read and rewritten whole: 1.3 s for 10 000 records (7 MB) in a development build. So a tuner hands over a round at a
+//! time, not a record.
 
 use super::{Loaded, SetAside, Store, StoreError};
 use crate::database::{Database, Entry, Provenance};
