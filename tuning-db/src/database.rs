@@ -32,6 +32,7 @@ pub enum Provenance {
 }
 
 /// A record of either kind.
+#[expect(clippy::large_enum_variant, reason = "nearly all are records, which are the large ones")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// One measurement of one variant.

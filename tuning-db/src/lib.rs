@@ -12,7 +12,7 @@
 //! - [`store`], [`keeper`]: where records stay: memory, a file, a browser's database
 //! - [`builtin`]: records that come with the package
 //! - [`winners`]: what a database would choose on each device, and how two differ
-//! - [`statistics`]: medians
+//! - [`statistics`]: the middle of samples, and how far they spread
 
 #![forbid(unsafe_code)]
 

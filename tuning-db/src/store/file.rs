@@ -127,7 +127,7 @@ impl FileStore {
         }
         change(&mut contents.database);
         let here = contents.database.entries().filter(|entry| entry.provenance == Provenance::MeasuredHere);
-        let here: String = here.map(|entry| format!("{}\n", entry.id)).collect();
+        let here: String = here.flat_map(|entry| [entry.id.as_str(), "\n"]).collect();
         // The names last: between the two, records are taken for imported ones, which costs a check.
         replace_file(&self.path, &export(&contents.database)).map_err(failed)?;
         replace_file(&self.beside(".here"), &here).map_err(failed)
