@@ -27,6 +27,9 @@ pub(crate) enum Command {
     Tune(Tune),
     /// Say what a model is and what memory it needs.
     Info(Info),
+    /// Look into files of measurements: show, check, merge, compare.
+    #[command(subcommand)]
+    Db(Db),
 }
 
 /// Which model, and where it runs.
@@ -223,6 +226,47 @@ pub(crate) struct Info {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with tuning databases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// What was measured, the fastest variant of everything, and tokens/s before and after tuning.
+    Show {
+        /// Tuning databases, shown as one.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fail if a file, or anything in one, would not be imported.
+    Check {
+        /// Tuning databases.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Put everything that some files know into one.
+    Merge {
+        /// Tuning databases.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the result is written; may be one of the files.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Where the fastest variants of two files differ, and by how much.
+    Diff {
+        /// What to compare with.
+        #[arg(value_name = "BEFORE")]
+        before: PathBuf,
+        /// What to compare.
+        #[arg(value_name = "AFTER")]
+        after: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[cfg(test)]

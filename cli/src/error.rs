@@ -6,6 +6,7 @@ use tilewright_api::ApiError;
 use tilewright_engine::GpuError;
 use tilewright_host::LoadError;
 use tilewright_plan::ExecutorError;
+use tilewright_tuning_db::ImportError;
 
 /// Why a command ended early.
 #[derive(Debug, Error)]
@@ -31,6 +32,10 @@ pub(crate) enum CliError {
     UnknownId { id: u32, vocabulary: u32 },
     #[error("{path} can't be written: {message}")]
     Output { path: PathBuf, message: String },
+    #[error("{path}: {source}")]
+    Tuning { path: PathBuf, source: ImportError },
+    #[error("{faulty} of {files} files have faults: see above")]
+    FaultyTuning { faulty: usize, files: usize },
     #[error("the terminal can't be read: {0}")]
     Terminal(#[from] rustyline::error::ReadlineError),
 }

@@ -14,12 +14,14 @@
 // | `/with-template/NAME/` | the same, with a small chat template: the fixtures have none |
 // | `/synthetic/SIZE/` | a model that nobody trained, larger or with a longer context: synthetic.mjs |
 // | `/cut/model.gguf` | the first 3 MB of the embedded model |
+// | `/tuning-store/worker.js` | a SharedWorker with the library's store of measurements |
 // | `/watched/worker.js` | the library's worker, which counts and breaks on command: watched/watch.js |
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
+import ts from "typescript";
 import { syntheticFile } from "./synthetic.mjs";
 
 const repository = resolve(import.meta.dirname, "../..");
@@ -44,6 +46,7 @@ const TYPES = {
   ".woff2": "font/woff2",
 };
 
+const TUNING_STORE = join(repository, "web/ts/tuning-store.ts");
 const WATCHED = ["/watched/worker.js", "/watched/watch.js"];
 
 const WEIGHTS = "model.safetensors";
@@ -95,7 +98,12 @@ async function answer(path, request, response) {
     send(request, response, ".gguf", (await readFile(embedded)).subarray(0, 3_000_000));
     return;
   }
-  if (WATCHED.includes(path)) {
+  if (path === "/tuning-store/store.js") {
+    const source = await readFile(TUNING_STORE, "utf8");
+    send(request, response, ".js", Buffer.from(ts.transpile(source, { target: "ES2023", module: "ESNext" })));
+    return;
+  }
+  if (WATCHED.includes(path) || path === "/tuning-store/worker.js") {
     await sendFile(join(import.meta.dirname, path), request, response);
     return;
   }

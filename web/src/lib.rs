@@ -9,6 +9,7 @@
 //! - [`model_files`]: the host's `ModelFiles` over a JS object's callbacks, so that downloads and caches stay in JS
 //! - `messages`: what crosses as JSON; strings, because a number, a `null` and a missing field stay what they are
 //! - [`logits`]: a model's bare logits, to compare a browser's GPU with a reference
+//! - [`tuning_store`]: the tuning database's `Store` over a JS object's callbacks, so that IndexedDB stays in JS
 //! - [`panic`]: the last words of an instance that is lost
 
 #![cfg(target_arch = "wasm32")]
@@ -20,3 +21,4 @@ pub mod logits;
 mod messages;
 pub mod model_files;
 pub mod panic;
+pub mod tuning_store;
