@@ -11,7 +11,7 @@ use crate::model_files::JsModelFiles;
 use js_sys::Function;
 use serde::{Deserialize, Serialize};
 use tilewright_api::ApiError;
-use tilewright_engine::bench::{Report, Sample, Suite, SuiteError};
+use tilewright_engine::bench::{Report, Sample, Suite};
 use tilewright_engine::load::{load_shape, shape_bytes};
 use tilewright_engine::model::shapes::{SHAPES, Shape};
 use tilewright_engine::{Device, GpuError, Loaded};
@@ -60,8 +60,7 @@ pub async fn bench(
 ) -> Result<String, JsValue> {
     let progress = Callback(progress);
     let timed = async {
-        let request: Request =
-            serde_json::from_str(&request).map_err(|error| ApiError::invalid("options", error.to_string()))?;
+        let request: Request = serde_json::from_str(&request).map_err(|error| refused("options", error.to_string()))?;
         let layout = gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file });
         time(request, adapter, files.map(|files| (files, layout)), &progress).await
     };
@@ -76,10 +75,10 @@ async fn time(
 ) -> Result<Report, ApiError> {
     let Request { model, shape, prompt, generate, concurrency, repeats, kv_mib, max_rows } = request;
     let suite = Suite { prompt, generate, concurrency, repeats, kv_mib, max_rows };
-    suite.check().map_err(|error| refused(&error))?;
+    suite.check().map_err(|error| refused("options", error.to_string()))?;
     let shape = shape.map(|name| named(&name)).transpose()?;
     if let Some(shape) = &shape {
-        suite.check_context(shape.name, &shape.config()).map_err(|error| refused(&error))?;
+        suite.check_context(shape.name, &shape.config()).map_err(|error| refused("prompt", error.to_string()))?;
     }
     let clock = clock();
     let clock_ms = || clock().as_secs_f64() * 1e3;
@@ -101,7 +100,7 @@ async fn time(
             let options = suite.load_options(KV_BYTES_PER_TOKEN);
             load_weights(files, layout.clone(), device, options, &mut tell).await.map_err(|error| from_load(&error))
         }
-        (None, None) => Err(ApiError::invalid("model", "neither a model nor a shape was named")),
+        (None, None) => Err(refused("model", "neither a model nor a shape was named".to_owned())),
     };
     let outcome = match loaded {
         Ok(mut loaded) => {
@@ -112,7 +111,7 @@ async fn time(
             let mut tell = |sample: &Sample| progress.json(&Told::Run(sample));
             let runs = suite.run(&mut loaded, &clock_ms, &Vec::new, &mut tell).await;
             runs.map(|runs| Report { runs, ..report })
-                .map_err(|error| ApiError::new("bench_error", Some("step_failed"), None, error.to_string()))
+                .map_err(|error| ApiError::new("bench_error", Some("benchmark_failed"), None, error.to_string()))
         }
         Err(error) => Err(error),
     };
@@ -147,12 +146,12 @@ async fn make(device: Device, shape: &Shape, suite: &Suite, progress: &Callback)
 fn named(name: &str) -> Result<Shape, ApiError> {
     Shape::named(name).ok_or_else(|| {
         let known = SHAPES.map(|shape| shape.name).join(", ");
-        ApiError::invalid("shape", format!("there is no shape \"{name}\"; there are {known}"))
+        refused("shape", format!("there is no shape \"{name}\"; there are {known}"))
     })
 }
 
-fn refused(error: &SuiteError) -> ApiError {
-    ApiError::invalid("options", error.to_string())
+fn refused(param: &str, message: String) -> ApiError {
+    ApiError::new("invalid_request_error", Some("benchmark_option"), Some(param), message)
 }
 
 fn from_load(error: &LoadError) -> ApiError {

@@ -143,5 +143,5 @@ function say(value: unknown): string {
 }
 
 function invalid(param: string | null, message: string): TilewrightError {
-  return new TilewrightError({ type: "invalid_request_error", code: "invalid_value", param, message });
+  return new TilewrightError({ type: "invalid_request_error", code: "benchmark_option", param, message });
 }
