@@ -75,7 +75,7 @@ async fn load(command: &Bench, suite: &Suite, device: Device) -> Result<Loaded, 
     match (&command.what.shape, &command.what.model) {
         (Some(name), _) => {
             let shape = Shape::named(name).ok_or_else(|| invalid(format!("there is no shape {name}")))?;
-            suite.check_context(name, &shape.config())?;
+            suite.check_model(name, &shape.config())?;
             let options = suite.load_options(shape.config().kv_bytes_per_token());
             let loaded = load_shape(device, &shape, &options, &mut |_, _| ()).await;
             loaded.map_err(|error| CliError::Load(tilewright_host::LoadError::Weights(error)))

@@ -78,7 +78,7 @@ async fn time(
     suite.check().map_err(|error| refused("options", error.to_string()))?;
     let shape = shape.map(|name| named(&name)).transpose()?;
     if let Some(shape) = &shape {
-        suite.check_context(shape.name, &shape.config()).map_err(|error| refused("prompt", error.to_string()))?;
+        suite.check_model(shape.name, &shape.config()).map_err(|error| refused("prompt", error.to_string()))?;
     }
     let clock = clock();
     let clock_ms = || clock().as_secs_f64() * 1e3;

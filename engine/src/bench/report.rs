@@ -65,6 +65,23 @@ pub enum SuiteError {
         /// Tokens that the model takes.
         context: u32,
     },
+    /// The memory for keys and values is smaller than the runs need.
+    #[error(
+        "{concurrency} sequences of {length} tokens need {needed} KV blocks; {kv_mib} MiB hold {blocks}: allow more memory for keys \
+         and values, or time fewer or shorter sequences"
+    )]
+    Room {
+        /// Sequences at once.
+        concurrency: u32,
+        /// Tokens of each.
+        length: u32,
+        /// Blocks that they need.
+        needed: u64,
+        /// Blocks that there would be.
+        blocks: u64,
+        /// Memory for them.
+        kv_mib: u64,
+    },
 }
 
 impl Suite {
@@ -85,16 +102,25 @@ impl Suite {
         if self.concurrency.is_empty() { Err(SuiteError::NoRuns) } else { Ok(()) }
     }
 
-    /// Whether a model takes so long a sequence.
+    /// Whether a model takes so long a sequence, and the memory for keys and values so many: before anything is loaded.
     ///
     /// # Errors
-    /// When it doesn't.
-    pub fn check_context(&self, model: &str, config: &ModelConfig) -> Result<(), SuiteError> {
+    /// When they don't.
+    pub fn check_model(&self, model: &str, config: &ModelConfig) -> Result<(), SuiteError> {
         let (prompt, generate, context) = (self.prompt, self.generate, config.context);
         if u64::from(prompt) + u64::from(generate) > u64::from(context) {
             return Err(SuiteError::Context { model: model.to_owned(), prompt, generate, context });
         }
-        Ok(())
+        let (length, concurrency) = (prompt + generate, self.most_at_once());
+        let needed = u64::from(length.div_ceil(BLOCK)) * u64::from(concurrency);
+        let block_bytes = config.kv_bytes_per_token() * u64::from(BLOCK);
+        match self.kv_mib {
+            Some(kv_mib) if kv_mib.saturating_mul(1 << 20) / block_bytes < needed => {
+                let blocks = kv_mib.saturating_mul(1 << 20) / block_bytes;
+                Err(SuiteError::Room { concurrency, length, needed, blocks, kv_mib })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Room for the largest run, where a token's keys and values take so many bytes in all layers.
@@ -295,9 +321,15 @@ mod tests {
         assert_eq!(suite(8, 4, &[1, 0]).check(), Err(SuiteError::TooFew { what: "concurrency", given: 0, least: 1 }));
         assert_eq!(suite(8, 4, &[]).check(), Err(SuiteError::NoRuns));
         let config = Shape::named("smollm2-135m").unwrap().config();
-        let error = suite(8190, 3, &[1]).check_context("smollm2-135m", &config).unwrap_err();
+        let error = suite(8190, 3, &[1]).check_model("smollm2-135m", &config).unwrap_err();
         assert!(error.to_string().contains("8190") && error.to_string().contains("8192"), "{error}");
-        assert_eq!(suite(8189, 3, &[1]).check_context("smollm2-135m", &config), Ok(()));
+        assert_eq!(suite(8189, 3, &[1]).check_model("smollm2-135m", &config), Ok(()));
+        // 46 080 bytes a token: 4 MiB hold 5 blocks of 16.
+        let small = Suite { kv_mib: Some(4), ..suite(256, 4, &[1, 4]) };
+        let (concurrency, length, needed, blocks, kv_mib) = (4, 260, 68, 5, 4);
+        let room = SuiteError::Room { concurrency, length, needed, blocks, kv_mib };
+        assert_eq!(small.check_model("smollm2-135m", &config), Err(room));
+        assert_eq!(Suite { kv_mib: Some(48), ..small }.check_model("smollm2-135m", &config), Ok(()));
         assert!(suite(u32::MAX, u32::MAX, &[u32::MAX]).load_options(u64::MAX).kv_bytes == Some(u64::MAX));
     }
 

@@ -181,3 +181,61 @@ impl Adapter {
         if self.description.is_empty() { named } else { self.description.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Findings;
+    use serde_json::{Value, json};
+
+    /// What drive.mjs prints, shortened.
+    fn found(architecture: &str) -> Value {
+        let median = |prefill: f64, decode: f64| {
+            json!({ "prompt_tokens": 24, "completion_tokens": 8, "ttft_ms": 12.5, "prefill_tokens_per_s": prefill,
+                    "decode_tokens_per_s": decode })
+        };
+        json!({
+            "model": "m.gguf", "prompt": 24, "generate": 8, "rounds": 3, "date": "2026-11-22", "chromium": "156.0.1", "cores": 2,
+            "versions": { "tilewright": "0.1.0", "wllama": "3.8.1" },
+            "adapter": { "vendor": "google", "architecture": architecture, "description": "", "f16": false },
+            "contestants": [
+                { "name": "tilewright", "on": "a GPU", "load_ms": 100.0, "median": median(300.0, 60.0), "samples": [] },
+                { "name": "wllama-cpu", "on": "CPU, 2 threads", "load_ms": 90.0, "median": median(100.0, 40.0), "samples": [] },
+                { "name": "wllama-gpu", "error": "no WebGPU", "samples": [] },
+            ],
+            "ratios": [{ "over": "wllama-cpu", "prefill": 3.0, "decode": 1.5 }],
+        })
+    }
+
+    fn read(found: &Value) -> Findings {
+        Findings::read(found.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn both_forms_say_the_figures_the_ratios_what_did_not_run_and_on_what() {
+        let findings = read(&found("ampere"));
+        for said in [findings.text(), findings.markdown()] {
+            for part in ["300.0", "60.0", "prefill 3.00, decode 1.50", "did not run: no WebGPU", "CPU, 2 threads"] {
+                assert!(said.contains(part), "{part} in {said}");
+            }
+            for part in ["m.gguf", "2 rounds", "0.1.0", "3.8.1", "156.0.1", "2026-11-22", "google ampere, without f16"]
+            {
+                assert!(said.contains(part), "{part} in {said}");
+            }
+            assert!(!said.contains("SwiftShader"), "{said}");
+        }
+        assert!(findings.markdown().starts_with("## google ampere, 2026-11-22\n"));
+    }
+
+    #[test]
+    fn a_gpu_in_software_is_never_quoted_without_saying_so() {
+        let findings = read(&found("swiftshader"));
+        assert!(findings.text().contains("nothing of how fast"));
+        assert!(findings.markdown().contains("nothing of how fast"));
+    }
+
+    #[test]
+    fn what_is_not_a_finding_is_an_error() {
+        assert!(Findings::read(b"Killed").is_err());
+        assert!(Findings::read(b"{}").is_err());
+    }
+}

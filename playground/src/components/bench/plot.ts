@@ -82,10 +82,14 @@ export class BenchPlot extends LitElement {
     const at = runs.map((run) => run.concurrency);
     const together = runs.map((run) => run.decode_tokens_per_s);
     const each = least.decode_tokens_per_s / least.concurrency;
-    this.plot = new uPlot(this.options(at), [at, together, at.map((count) => count * each)], this.place);
+    this.plot = new uPlot(
+      this.options(at, Math.max(...together)),
+      [at, together, at.map((count) => count * each)],
+      this.place,
+    );
   }
 
-  private options(at: number[]): uPlot.Options {
+  private options(at: number[], highest: number): uPlot.Options {
     const dark = this.theme === "dark";
     const axis: uPlot.Axis = {
       stroke: dark ? "#8d919b" : "#6b6f7a",
@@ -103,7 +107,8 @@ export class BenchPlot extends LitElement {
       scales: {
         // A doubling is as wide as every other.
         x: { time: false, distr: 3, log: 2, range: () => [(at[0] ?? 1) / 1.25, (at.at(-1) ?? 1) * 1.25] },
-        y: { range: (_plot, _least, most) => [0, most * 1.05] },
+        // Where little is gained the other line would press this one flat; it may leave the picture.
+        y: { range: (_plot, _least, most) => [0, Math.min(most, highest * 1.8) * 1.08] },
       },
       axes: [
         {

@@ -45,7 +45,7 @@ export class Results extends LitElement {
         font-size: 0.9375rem;
         font-weight: 600;
       }
-      .top p {
+      .under {
         margin: 0.1rem 0 0;
         color: var(--ink-quiet);
         font-size: 0.875rem;
@@ -111,6 +111,15 @@ export class Results extends LitElement {
         font-variant-numeric: tabular-nums;
         overflow-wrap: anywhere;
       }
+      @media (max-width: 40rem) {
+        th,
+        td {
+          padding-inline-start: 0.6rem;
+        }
+        dl {
+          grid-template-columns: 1fr 1fr;
+        }
+      }
       .note {
         margin: 0.75rem 0 0;
         color: var(--ink-quiet);
@@ -129,18 +138,16 @@ export class Results extends LitElement {
     return html`
       <section>
         <div class="top">
-          <div>
-            <h2>${modelName(report.model)}</h2>
-            <p>
-              on ${report.device}: prompts of ${count(report.prompt)} tokens, ${count(report.generate)}
-              decoded${report.repeats > 1 ? html`, medians of ${count(report.repeats)} runs` : nothing}
-            </p>
-          </div>
+          <h2>${modelName(report.model)}</h2>
           <button class="quiet" type="button" @click=${this.copy}>
             <wa-icon name=${this.copied === "Copied" ? "check" : "copy"}></wa-icon
             ><span role="status">${this.copied || "Copy JSON"}</span>
           </button>
         </div>
+        <p class="under">
+          on ${report.device}: prompts of ${count(report.prompt)} tokens, ${count(report.generate)}
+          decoded${report.repeats > 1 ? html`, medians of ${count(report.repeats)} runs` : nothing}
+        </p>
         ${this.figures()}
         ${
           report.adapter?.software
@@ -198,8 +205,9 @@ export class Results extends LitElement {
                 <td>
                   ${
                     single
-                      ? html`${(run.decode_tokens_per_s / single.decode_tokens_per_s).toFixed(2)}
-                          <span class="unit">times</span>`
+                      ? html`${(run.decode_tokens_per_s / single.decode_tokens_per_s).toFixed(2)}<span class="unit">
+                            ×</span
+                          >`
                       : "–"
                   }
                 </td>
