@@ -90,9 +90,8 @@ impl Suite {
     /// # Errors
     /// When a number is too small.
     pub fn check(&self) -> Result<(), SuiteError> {
-        let least = |what, given, least| match given < least {
-            true => Err(SuiteError::TooFew { what, given, least }),
-            false => Ok(()),
+        let least = |what, given, least| {
+            if given < least { Err(SuiteError::TooFew { what, given, least }) } else { Ok(()) }
         };
         least("prompt", self.prompt, 1)?;
         // The first token comes with the prompt, so that one alone has no time.
