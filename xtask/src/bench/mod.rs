@@ -78,7 +78,7 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     }
     say::heading("Comparison");
     let name = model.file_name().unwrap_or_default().to_string_lossy();
-    let (device, adapter) = (value_name(options.device), value_name(options.adapter));
+    let (device, adapter) = (value_name(&options.device), value_name(&options.adapter));
     let contestants: &[&str] = match options.device {
         Device::Gpu => &["tilewright", "wllama-gpu", "wllama-cpu"],
         Device::Cpu => &["tilewright", "wllama-cpu"],
@@ -112,6 +112,6 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn value_name(value: impl ValueEnum) -> String {
+fn value_name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
