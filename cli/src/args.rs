@@ -171,6 +171,9 @@ pub(crate) struct Bench {
     /// Numbers of sequences at once, each a run of its own.
     #[arg(long, value_name = "1,8,32", value_delimiter = ',', default_value = "1")]
     pub(crate) concurrency: Vec<u32>,
+    /// How often each is run; the median is quoted.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) repeats: u32,
     /// Time every kernel; slows the steps themselves down.
     #[arg(long)]
     pub(crate) profile: bool,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use tilewright_api::ApiError;
 use tilewright_engine::GpuError;
+use tilewright_engine::bench::SuiteError;
 use tilewright_host::LoadError;
 use tilewright_plan::ExecutorError;
 use tilewright_tuning_db::ImportError;
@@ -26,6 +27,8 @@ pub(crate) enum CliError {
     Request(#[from] ApiError),
     #[error(transparent)]
     Step(#[from] ExecutorError),
+    #[error(transparent)]
+    Bench(#[from] SuiteError),
     #[error("{count} tokens don't fit the context of {context}; pass fewer ids or a larger --context")]
     TooManyIds { count: usize, context: u32 },
     #[error("the id {id} is past the vocabulary of {vocabulary} tokens")]

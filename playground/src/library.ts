@@ -1,16 +1,20 @@
 // The library, imported at run time from lib/ beside this page: the page is bundled without it, and every page of the site
 // shares the one copy that `cargo xtask build` put there.
 import type { connect as Connect } from "tilewright";
+import type { runBench as RunBench } from "tilewright/bench";
 
-const address = new URL("lib/tilewright.js", document.baseURI).href;
+export const connect: typeof Connect = async (options) =>
+  (await part<{ connect: typeof Connect }>("tilewright.js")).connect(options);
 
-export const connect: typeof Connect = async (options) => {
-  let library: { connect: typeof Connect };
+export const runBench: typeof RunBench = async (options) =>
+  (await part<{ runBench: typeof RunBench }>("tilewright-bench.js")).runBench(options);
+
+async function part<Exports>(file: string): Promise<Exports> {
+  const address = new URL(`lib/${file}`, document.baseURI).href;
   try {
-    library = (await import(/* @vite-ignore */ address)) as typeof library;
+    return (await import(/* @vite-ignore */ address)) as Exports;
   } catch (error) {
     const message = `${address} could not be loaded: ${error instanceof Error ? error.message : String(error)}`;
     throw Object.assign(new Error(message, { cause: error }), { code: "library_file_missing" });
   }
-  return library.connect(options);
-};
+}

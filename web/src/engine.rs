@@ -56,10 +56,10 @@ extern "C" {
     pub type Adapter;
 
     #[wasm_bindgen(method, getter)]
-    fn name(this: &Adapter) -> String;
+    pub(crate) fn name(this: &Adapter) -> String;
 
     #[wasm_bindgen(method, getter)]
-    fn software(this: &Adapter) -> bool;
+    pub(crate) fn software(this: &Adapter) -> bool;
 }
 
 async fn start(
@@ -187,10 +187,10 @@ fn info(id: &str, adapter: &str, service: &Service) -> ModelInfo {
 
 /// A JS function that takes one string of JSON.
 #[derive(Clone)]
-struct Callback(Function);
+pub(crate) struct Callback(pub(crate) Function);
 
 impl Callback {
-    fn json(&self, message: &impl Serialize) {
+    pub(crate) fn json(&self, message: &impl Serialize) {
         if let Err(error) = self.0.call1(&JsValue::NULL, &JsValue::from_str(&json(message))) {
             wasm_bindgen::throw_val(error);
         }
@@ -198,7 +198,7 @@ impl Callback {
 }
 
 /// Our messages are structs of strings and numbers, which JSON can always hold.
-fn json(message: &impl Serialize) -> String {
+pub(crate) fn json(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_else(|_| "null".to_owned())
 }
 

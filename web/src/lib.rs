@@ -8,12 +8,14 @@
 //! - `gpu_source`: the GPU, and another one when it is lost
 //! - [`model_files`]: the host's `ModelFiles` over a JS object's callbacks, so that downloads and caches stay in JS
 //! - `messages`: what crosses as JSON; strings, because a number, a `null` and a missing field stay what they are
+//! - [`bench`]: how fast the executor is, with nothing around it
 //! - [`logits`]: a model's bare logits, to compare a browser's GPU with a reference
 //! - [`tuning_store`]: the tuning database's `Store` over a JS object's callbacks, so that IndexedDB stays in JS
 //! - [`panic`]: the last words of an instance that is lost
 
 #![cfg(target_arch = "wasm32")]
 
+pub mod bench;
 mod clock;
 pub mod engine;
 mod gpu_source;

@@ -21,7 +21,7 @@ const here = import.meta.url;
 
 /** What `web/src/lib.rs` exports. */
 interface Glue {
-  default(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
+  default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
   on_panic(listener: (message: string) => void): void;
   load(
     id: string,
@@ -31,6 +31,14 @@ interface Glue {
     progress: (json: string) => void,
     output: (json: string) => void,
   ): Promise<WasmEngine>;
+  /** Takes a `BenchRequest` and resolves to a report as JSON; without an adapter it computes on the CPU. */
+  bench(
+    request: string,
+    adapter: AdapterDescription | undefined,
+    files: ModelFiles | undefined,
+    ggufFile: string | undefined,
+    progress: (json: string) => void,
+  ): Promise<string>;
 }
 
 interface WasmEngine {
@@ -61,9 +69,11 @@ type WasmProgress = Pick<Progress, "phase" | "loaded" | "total">;
 /** Between two progress messages of one phase. */
 const PROGRESS_MS = 50;
 
-interface Instance {
+/** The module, with a heap of its own. */
+export interface Instance {
   glue: Glue;
   number: number;
+  memory: WebAssembly.Memory;
   /** Called when it traps; there is one model per instance. */
   trapped: (error: ErrorObject) => void;
 }
@@ -230,7 +240,8 @@ class LoadedEngine implements Engine {
   }
 }
 
-async function takeInstance(): Promise<Instance> {
+/** An instance that nobody uses, or a new one. */
+export async function takeInstance(): Promise<Instance> {
   const rested = idle.pop();
   if (rested) return rested;
   const module = await compile();
@@ -242,10 +253,11 @@ async function takeInstance(): Promise<Instance> {
   } catch (error) {
     throw filesMissing("tilewright_web.js", error);
   }
-  await glue.default({ module_or_path: module });
+  const { memory } = await glue.default({ module_or_path: module });
   const instance: Instance = {
     glue,
     number,
+    memory,
     trapped: () => {
       retire(instance);
     },
