@@ -28,6 +28,48 @@ pub(super) enum Form {
     Many,
 }
 
+/// Which kernels are asked for. A device whose compiler refuses one gets those of the next rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rung {
+    /// Products of integers where there are enough rows.
+    Integers,
+    /// Products of floats, fused with what is beside them.
+    Fused,
+    /// One kernel for each operation, and products without workgroup memory.
+    Plain,
+}
+
+impl Rung {
+    /// Where a device begins.
+    pub(super) fn from(gpu: &Gpu) -> Self {
+        match (gpu.multiplies_integers(), gpu.is_software()) {
+            (true, _) => Self::Integers,
+            (false, false) => Self::Fused,
+            // Dispatches cost a software adapter little and barriers much, and a fused norm's weights are loaded again for every few outputs:
+            // SwiftShader takes a tenth less time without.
+            (false, true) => Self::Plain,
+        }
+    }
+
+    pub(super) fn next(self) -> Option<Self> {
+        match self {
+            Self::Integers => Some(Self::Fused),
+            Self::Fused => Some(Self::Plain),
+            Self::Plain => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Rung {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Integers => "products of integers",
+            Self::Fused => "fused kernels of floats",
+            Self::Plain => "the plainest kernels",
+        })
+    }
+}
+
 /// Binds operations to buffers.
 pub(super) struct Binder<'a> {
     pub(super) gpu: &'a Gpu,
@@ -39,6 +81,7 @@ pub(super) struct Binder<'a> {
     pub(super) sampled: &'a wgpu::Buffer,
     pub(super) pipelines: &'a mut Pipelines,
     pub(super) form: Form,
+    pub(super) rung: Rung,
     /// The attention of few rows.
     pub(super) split: KernelVariant,
     /// Whether gate and up lie side by side, before their activation.
@@ -50,19 +93,6 @@ type Bindings<'a> = Vec<(u32, Access, &'a wgpu::Buffer)>;
 impl Binder<'_> {
     pub(super) fn stride(&self, activation: Activation) -> u32 {
         activation.stride(self.config)
-    }
-
-    /// Joins the matrices that a fused operation reads.
-    pub(super) fn join(&mut self, op: &Op) {
-        let Op::Fused { parts, .. } = op else { return };
-        let key = |op: &Op| match op {
-            Op::Product { weight, .. } => Some(*weight),
-            _ => None,
-        };
-        let keys: Vec<WeightKey> = parts.iter().filter_map(key).collect();
-        if keys.len() > 1 {
-            self.weights.join(&keys);
-        }
     }
 
     /// The dispatches of an operation: one, or one per part of its matrix.
@@ -102,6 +132,7 @@ impl Binder<'_> {
                 let matrix = self.weights.matrix(*weight).clone();
                 let bias = bias.and_then(|bias| self.weights.vector(bias)).cloned();
                 let kernel = match self.form {
+                    _ if self.rung == Rung::Plain => Kernel::Plain,
                     Form::Few | Form::Integers => Kernel::Matvec,
                     Form::Many => Kernel::Product,
                 };
@@ -168,9 +199,6 @@ impl Binder<'_> {
     }
 
     /// One dispatch where the weights allow; else those of the operations that it stands for.
-    ///
-    /// Dispatches cost a software adapter little, and a fused norm's weights are loaded again for every few outputs: SwiftShader takes
-    /// a tenth less time without.
     fn bind_fused(&mut self, fusion: Fusion, parts: &[Op]) -> Vec<Dispatch> {
         let packed = match fusion {
             Fusion::NormQkvRope => self.packed_qkv(parts),
@@ -178,7 +206,7 @@ impl Binder<'_> {
             Fusion::NormHead => self.packed_head(parts),
         };
         let fused = packed.or_else(|| match fusion {
-            _ if self.gpu.is_software() || self.form == Form::Many => None,
+            _ if self.rung == Rung::Plain || self.form == Form::Many => None,
             Fusion::NormQkvRope => self.bind_qkv(parts),
             Fusion::NormGate => self.bind_gate(parts),
             Fusion::NormHead => self.bind_head(parts),

@@ -22,6 +22,8 @@ pub struct GpuOptions {
     pub profile: bool,
     /// Whether products of more than a few rows are of 8-bit integers; by default where a device has instructions for them.
     pub integers: Option<bool>,
+    /// Pretend that the device's compiler refuses kernels of these names. For tests of falling back.
+    pub refuse: Vec<String>,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -35,6 +37,7 @@ pub struct Gpu {
     software: bool,
     subgroup: u32,
     integers: bool,
+    refuse: Arc<[String]>,
     faults: Faults,
     pub(super) profiler: Option<Profiler>,
     objects: Arc<AtomicU64>,
@@ -87,6 +90,18 @@ pub enum GpuError {
         /// Its name.
         adapter: String,
         /// What the platform said.
+        reason: String,
+    },
+    /// The device's compiler refused a kernel, and whatever could stand in for it.
+    #[error(
+        "{adapter} refused to compile {kernel} ({reason}); update the graphics driver or the browser, or compute on the CPU"
+    )]
+    Refused {
+        /// Its name.
+        adapter: String,
+        /// The kernel.
+        kernel: &'static str,
+        /// What the compiler said.
         reason: String,
     },
     /// The device has no more memory.
@@ -143,6 +158,7 @@ impl Gpu {
             queue,
             max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
             integers: options.integers.unwrap_or_else(|| !software && has_integer_dot(&info)),
+            refuse: options.refuse.clone().into(),
             software,
             subgroup: if subgroups { info.subgroup_min_size } else { 1 },
             info: Arc::new(info),
@@ -179,6 +195,10 @@ impl Gpu {
     /// Whether products of more than a few rows are of 8-bit integers.
     pub fn multiplies_integers(&self) -> bool {
         self.integers
+    }
+
+    pub(super) fn pretends_to_refuse(&self, kernel: &str) -> bool {
+        self.refuse.iter().any(|refused| refused == kernel)
     }
 
     /// Invocations of the smallest subgroup; 1 where kernels can't use subgroups.

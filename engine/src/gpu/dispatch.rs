@@ -25,6 +25,8 @@ pub(super) enum Kernel {
     Product,
     /// A matrix product with what is fused to it, by the number of rows.
     Matvec,
+    /// Any matrix product, without workgroup memory.
+    Plain,
     /// A product of integers for few rows.
     MatvecPacked,
     /// A product of integers for many rows.
@@ -58,6 +60,7 @@ impl Dispatch {
     pub(super) fn prepare(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, rows: u32) -> usize {
         let variant = match (self.kernel, &self.shape) {
             (Kernel::Fixed(variant), _) => variant,
+            (Kernel::Plain, _) => KernelVariant::default_product(rows, true),
             (Kernel::Matvec, KernelShape::Product(product)) => {
                 let WeightShape { pack, packs, part_rows, .. } = product.weight;
                 KernelVariant::default_matvec(rows, pack, packs, part_rows, gpu.is_software())
@@ -92,7 +95,7 @@ impl Dispatch {
     fn kernel_name(&self) -> &'static str {
         match self.kernel {
             Kernel::Fixed(variant) => variant.kernel(),
-            Kernel::Product | Kernel::Matvec => "product",
+            Kernel::Product | Kernel::Matvec | Kernel::Plain => "product",
             Kernel::MatvecPacked | Kernel::MatmulPacked => "packed product",
         }
     }

@@ -4,7 +4,7 @@
 //! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back when they, or
 //! log-probabilities, are asked for.
 
-use super::binder::{Binder, Form};
+use super::binder::{Binder, Form, Rung};
 use super::dispatch::{Counts, Dispatch};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
 use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
@@ -53,39 +53,56 @@ impl GpuExecutor {
         let memory = StepMemory::new(&gpu, config, &capacity, &split);
         let mut pipelines = Pipelines::default();
         let sampled = places(&gpu, capacity.max_chunks);
-        let mut binder = Binder {
-            gpu: &gpu,
-            config,
-            capacity: &capacity,
-            weights: &mut weights,
-            memory: &memory,
-            sampled: &sampled,
-            pipelines: &mut pipelines,
-            form: Form::Few,
-            split,
-            gate_is_joined: false,
-        };
         // Matrices move when they are joined, so all that are come before anything is bound to them.
         if !gpu.is_software() || gpu.multiplies_integers() {
-            fused.body.iter().for_each(|op| binder.join(op));
+            fused.body.iter().for_each(|op| weights.join_parts(op));
         }
-        let [mut few, integers, mut many] = [Form::Few, Form::Integers, Form::Many].map(|form| {
-            binder.form = form;
-            [&fused.body, &fused.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect::<Vec<_>>())
-        });
-        let mut sampler = Sampler::new(&mut binder, capacity.max_chunks);
-        // Decoding one sequence and reading a long prompt should not wait for a compiler.
-        for dispatch in few.iter_mut().flatten() {
-            dispatch.prepare(&gpu, &mut pipelines, 1);
+        let mut rung = Rung::from(&gpu);
+        let (mut bodies, mut heads, mut sampler);
+        loop {
+            let mut binder = Binder {
+                gpu: &gpu,
+                config,
+                capacity: &capacity,
+                weights: &mut weights,
+                memory: &memory,
+                sampled: &sampled,
+                pipelines: &mut pipelines,
+                form: Form::Few,
+                rung: rung,
+                split,
+                gate_is_joined: false,
+            };
+            [bodies, heads] = [&fused.body, &fused.head].map(|ops| {
+                [Form::Few, Form::Integers, Form::Many].map(|form| {
+                    binder.form = form;
+                    ops.iter().flat_map(|op| binder.bind(op)).collect::<Vec<_>>()
+                })
+            });
+            sampler = Sampler::new(&mut binder, capacity.max_chunks);
+            // Decoding one sequence or several and reading a long prompt should not wait for a compiler, and what it refuses should be
+            // known before anybody waits for a token.
+            for (form, rows) in [(Form::Few, 1), (Form::Integers, FEW_ROWS), (Form::Many, capacity.max_rows)] {
+                if form != Form::Integers || rung == Rung::Integers {
+                    for dispatch in &mut bodies[form as usize] {
+                        dispatch.prepare(&gpu, &mut pipelines, rows);
+                    }
+                }
+            }
+            for dispatch in &mut heads[Form::Few as usize] {
+                dispatch.prepare(&gpu, &mut pipelines, 1);
+            }
+            sampler.prepare(&gpu, &mut pipelines);
+            let Some((kernel, reason)) = pipelines.refusal().await else { break };
+            let Some(next) = rung.next() else {
+                return Err(GpuError::Refused { adapter: gpu.name(), kernel, reason });
+            };
+            tracing::warn!("{} refused to compile {kernel}, so it goes on with {next}: {reason}", gpu.name());
+            (rung, pipelines) = (next, Pipelines::default());
         }
-        for dispatch in &mut many[0] {
-            dispatch.prepare(&gpu, &mut pipelines, capacity.max_rows);
-        }
-        sampler.prepare(&gpu, &mut pipelines);
         let logits_stride = Activation::Logits.stride(config) as usize;
         let logits_bytes = u64::from(memory.max_outputs) * logits_stride as u64 * 4;
         weights.flush().await?;
-        let ([few_body, few_head], [integers_body, integers_head], [many_body, many_head]) = (few, integers, many);
         Ok(Self {
             token_staging: StagingPool::new(&gpu, u64::from(capacity.max_chunks) * 8),
             logits_staging: StagingPool::new(&gpu, logits_bytes),
@@ -96,8 +113,8 @@ impl GpuExecutor {
             frequencies: config.rope.frequencies(),
             memory,
             pipelines,
-            bodies: [few_body, integers_body, many_body],
-            heads: [few_head, integers_head, many_head],
+            bodies,
+            heads,
             sampler,
             issued: 0,
             words: Vec::new(),

@@ -198,10 +198,9 @@ impl Trial {
             self.operands.insert(packed, operands);
         }
         let operands = &self.operands[&packed];
-        let scope = self.gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let pipeline = self.pipelines.pipeline(&self.gpu, &operands.kinds, variant, &operands.shape);
-        if let Some(error) = scope.pop().await {
-            return Err(TrialError::Refused { variant: *variant, reason: error.to_string() });
+        if let Some((_, reason)) = self.pipelines.refusal().await {
+            return Err(TrialError::Refused { variant: *variant, reason });
         }
         self.compiled.insert(*variant, pipeline);
         Ok(())

@@ -4,6 +4,7 @@
 //! by rows into parts that fit, each with buffers of its own; a kernel runs once per part.
 
 use super::{Gpu, GpuError};
+use crate::graph::Op;
 use crate::model::WeightKey;
 use crate::weights::{TensorLayout, WeightRows};
 use std::collections::BTreeMap;
@@ -97,6 +98,19 @@ impl GpuWeights {
         let buffer = storage(&self.gpu, &key.to_string(), vector.len() as u64 * 4);
         self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(vector));
         self.vectors.insert(key, buffer);
+    }
+
+    /// Joins the matrices that a fused operation reads.
+    pub(super) fn join_parts(&mut self, op: &Op) {
+        let Op::Fused { parts, .. } = op else { return };
+        let key = |op: &Op| match op {
+            Op::Product { weight, .. } => Some(*weight),
+            _ => None,
+        };
+        let keys: Vec<WeightKey> = parts.iter().filter_map(key).collect();
+        if keys.len() > 1 {
+            self.join(&keys);
+        }
     }
 
     /// Moves matrices into one, one below the other, so that one dispatch can read them; returns it. They stay what they were,

@@ -1,0 +1,57 @@
+//! A device whose compiler refuses a kernel still runs the model, with other kernels, and says so; one that refuses all of them says
+//! which and why.
+
+use tilewright_engine::load::load_shape;
+use tilewright_engine::model::shapes::Shape;
+use tilewright_engine::{Device, Gpu, GpuError, GpuOptions, LoadError, LoadOptions};
+use tilewright_tests::drive::Driver;
+use tilewright_tests::model::cpu;
+
+/// Two layers.
+const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
+
+fn device(refuse: &[&str]) -> Device {
+    let options = GpuOptions {
+        adapter: Some("llvmpipe".into()),
+        software: Some(false),
+        refuse: refuse.iter().map(ToString::to_string).collect(),
+        ..GpuOptions::default()
+    };
+    Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
+}
+
+fn load(device: Device) -> Result<Driver, LoadError> {
+    let loaded = pollster::block_on(load_shape(device, &SMALL, &LoadOptions::default(), &mut |_, _| ()))?;
+    Ok(Driver::new(loaded.executor))
+}
+
+/// Largest difference to the twins' logits, by rows a step.
+fn differences(device: Device) -> Vec<f32> {
+    let text: Vec<u32> = (0..70).map(|i| i * 37 % 500).collect();
+    let expected = load(cpu()).unwrap().logits(&text, 64);
+    let mut driver = load(device).unwrap();
+    let largest = |rows| {
+        let logits = driver.logits(&text, rows);
+        logits.iter().zip(&expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max)
+    };
+    [1, 8, 64].map(largest).to_vec()
+}
+
+#[test]
+fn whatever_product_a_device_refuses_another_takes_its_place() {
+    // Integers round; floats don't.
+    let all = differences(device(&[]));
+    assert!(all[0] < 1e-3 && all[1] > 1e-3 && all[1] < 0.3 && all[2] > 1e-3 && all[2] < 0.3, "{all:?}");
+    for refused in [&["matmul_packed"][..], &["matvec_packed"], &["quantize"], &["matmul_packed", "matmul"]] {
+        let floats = differences(device(refused));
+        assert!(floats.iter().all(|&difference| difference < 1e-3), "without {refused:?}: {floats:?}");
+    }
+}
+
+#[test]
+fn a_device_that_refuses_every_product_is_an_error_that_names_the_kernel() {
+    let Err(LoadError::Gpu(error)) = load(device(&["matvec"])) else { panic!("it can't be loaded") };
+    assert!(matches!(error, GpuError::Refused { kernel: "matvec", .. }), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("refused to compile matvec") && words.contains("update the graphics driver"), "{words}");
+}
