@@ -27,8 +27,13 @@ pub fn lavapipe_with_least_limits() -> Device {
 
 /// Lavapipe with the kernels of a real GPU that multiplies floats.
 pub fn lavapipe_as_hardware() -> Device {
-    let options =
-        GpuOptions { software: Some(false), integers: Some(false), least_limits: true, ..GpuOptions::default() };
+    let options = GpuOptions {
+        software: Some(false),
+        integers: Some(false),
+        half_cache: Some(false),
+        least_limits: true,
+        ..GpuOptions::default()
+    };
     lavapipe_with(&options)
 }
 

@@ -97,6 +97,7 @@ fn integer_products_cost_less_than_a_hundredth_of_a_nat_on_lavapipe() {
     let options = LoadOptions { max_context: Some(1024), ..LoadOptions::default() };
     let [mut exact, mut integers] =
         [cpu(), lavapipe_with_integers()].map(|device| Driver::new(open_smollm2(device, options.clone()).executor));
+    let (mut positions, mut agreed) = (0, 0);
     for (case, rows) in cases[..2].iter().zip([16, 64]) {
         let mut text = case.prompt.clone();
         text.extend(case.steps.iter().map(|(id, _)| id));
@@ -116,8 +117,9 @@ fn integer_products_cost_less_than_a_hundredth_of_a_nat_on_lavapipe() {
             share * 100.0
         );
         assert!(mean < 0.01, "{}: {mean} nats a token", case.name);
-        assert!(share >= 0.95, "{}: the best token is the same in {share}", case.name);
+        (positions, agreed) = (positions + text.len(), agreed + agree);
     }
+    assert!(agreed * 100 >= positions * 95, "the best token is the same at {agreed} of {positions} positions");
 }
 
 fn log_softmax(row: &[f32]) -> Vec<f64> {

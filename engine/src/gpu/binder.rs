@@ -159,7 +159,7 @@ impl Binder<'_> {
                     (4, Read, buffer(Value)),
                     (5, ReadWrite, memory.cache(*layer)),
                 ];
-                let kernel = Kernel::Fixed(KernelVariant::RopeKv { workgroup: 64 });
+                let kernel = Kernel::Fixed(KernelVariant::default_rope(self.config.head_dim));
                 vec![self.dispatch(kernel, self.heads(), RowSet::Step, &bindings)]
             }
             Op::Attention { layer } => self.bind_attention(*layer),
@@ -310,6 +310,7 @@ impl Binder<'_> {
             kv_stride: self.stride(Key),
             joined_stride: 0,
             block_size: self.capacity.block_size,
+            kv_half: self.gpu.halves_cache(),
             scale: literal(attention_scale(config)),
         })
     }

@@ -22,6 +22,10 @@ pub struct GpuOptions {
     pub profile: bool,
     /// Whether products of more than a few rows are of 8-bit integers; by default where a device has instructions for them.
     pub integers: Option<bool>,
+    /// Whether keys and values are kept as halves; by default on real GPUs. Programs that pretend to be one convert them slowly.
+    pub half_cache: Option<bool>,
+    /// Pretend that the device has memory for so many bytes of keys and values. For tests of small devices.
+    pub cache_bytes: Option<u64>,
     /// Pretend that the device's compiler refuses kernels of these names. For tests of falling back.
     pub refuse: Vec<String>,
 }
@@ -37,6 +41,8 @@ pub struct Gpu {
     software: bool,
     subgroup: u32,
     integers: bool,
+    half_cache: bool,
+    cache_bytes: Option<u64>,
     refuse: Arc<[String]>,
     faults: Faults,
     pub(super) profiler: Option<Profiler>,
@@ -158,6 +164,8 @@ impl Gpu {
             queue,
             max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
             integers: options.integers.unwrap_or_else(|| !software && has_integer_dot(&info)),
+            half_cache: options.half_cache.unwrap_or(!software),
+            cache_bytes: options.cache_bytes,
             refuse: options.refuse.clone().into(),
             software,
             subgroup: if subgroups { info.subgroup_min_size } else { 1 },
@@ -195,6 +203,15 @@ impl Gpu {
     /// Whether products of more than a few rows are of 8-bit integers.
     pub fn multiplies_integers(&self) -> bool {
         self.integers
+    }
+
+    /// Whether keys and values are kept as halves.
+    pub fn halves_cache(&self) -> bool {
+        self.half_cache
+    }
+
+    pub(super) fn pretended_cache_bytes(&self) -> Option<u64> {
+        self.cache_bytes
     }
 
     pub(super) fn pretends_to_refuse(&self, kernel: &str) -> bool {

@@ -138,7 +138,7 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             [table.packs.div_ceil(workgroup), rows, 1]
         }
         (KernelVariant::RopeKv { workgroup }, KernelShape::Heads(HeadsShape { heads, kv_heads, head_dim, .. })) => {
-            [((heads + kv_heads) * head_dim / 2).div_ceil(workgroup), rows, 1]
+            [(heads + kv_heads).div_ceil((workgroup / (head_dim / 2)).max(1)), rows, 1]
         }
         (KernelVariant::Attention { .. }, KernelShape::Heads(shape)) => [shape.heads, rows, 1],
         (KernelVariant::AttentionTile { .. }, KernelShape::Heads(shape)) => [shape.heads, counts.tiles, 1],

@@ -45,12 +45,17 @@ pub struct GpuExecutor {
 }
 
 impl GpuExecutor {
-    /// Over loaded weights.
-    pub async fn new(config: &ModelConfig, mut weights: GpuWeights, capacity: Capacity) -> Result<Self, GpuError> {
+    /// Over loaded weights and the buffers of each layer's keys and values.
+    pub(crate) async fn new(
+        config: &ModelConfig,
+        mut weights: GpuWeights,
+        capacity: Capacity,
+        cache: Vec<wgpu::Buffer>,
+    ) -> Result<Self, GpuError> {
         let gpu = weights.gpu().clone();
         let fused = Program::new(config).fused();
         let split = KernelVariant::default_split(config.head_dim, config.heads / config.kv_heads, gpu.is_software());
-        let memory = StepMemory::new(&gpu, config, &capacity, &split);
+        let memory = StepMemory::new(&gpu, config, &capacity, &split, cache);
         let mut pipelines = Pipelines::default();
         let sampled = places(&gpu, capacity.max_chunks);
         // Matrices move when they are joined, so all that are come before anything is bound to them.

@@ -19,7 +19,7 @@ pub(super) struct StepMemory {
     pub(super) partials: wgpu::Buffer,
     /// Where products are of integers: the input of the next one, and what a product of joined matrices gives.
     pub(super) integers: Option<IntegerMemory>,
-    /// Keys and values by layer, f32 `[slots, 2, kv_width]`.
+    /// Keys and values by layer, f32 or f16 `[slots, 2, kv_width]`.
     cache: Vec<wgpu::Buffer>,
     /// How keys are split.
     pub(super) split: KeySplit,
@@ -27,6 +27,24 @@ pub(super) struct StepMemory {
     pub(super) max_outputs: u32,
     /// Bytes of everything but the cache.
     pub(super) scratch_bytes: u64,
+}
+
+/// A buffer of keys and values for each layer; `None` if the device has no memory for them.
+pub(crate) async fn allocate_cache(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> Option<Vec<wgpu::Buffer>> {
+    let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
+    let slots = u64::from(capacity.blocks) * u64::from(capacity.block_size);
+    let layer_bytes = slots * u64::from(config.kv_width()) * 2 * element_bytes;
+    if gpu.pretended_cache_bytes().is_some_and(|most| layer_bytes * u64::from(config.layers) > most) {
+        return None;
+    }
+    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let cache: Vec<_> =
+        (0..config.layers).map(|layer| storage(gpu, &format!("cache of layer {layer}"), layer_bytes)).collect();
+    if scope.pop().await.is_none() {
+        return Some(cache);
+    }
+    cache.iter().for_each(wgpu::Buffer::destroy);
+    None
 }
 
 /// What products of integers need beside the activations.
@@ -57,7 +75,13 @@ pub(super) const WORDS_AT: u64 = 256;
 const MOST_PARTS: u32 = 1024;
 
 impl StepMemory {
-    pub(super) fn new(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity, split: &KernelVariant) -> Self {
+    pub(super) fn new(
+        gpu: &Gpu,
+        config: &ModelConfig,
+        capacity: &Capacity,
+        split: &KernelVariant,
+        cache: Vec<wgpu::Buffer>,
+    ) -> Self {
         let mut scratch_bytes = 0;
         let mut scratch = |label: &str, bytes: u64| {
             scratch_bytes += bytes;
@@ -98,8 +122,6 @@ impl StepMemory {
                 joined: scratch("joined outputs", rows * u64::from(joined) * 4),
             }
         });
-        let cache_bytes =
-            u64::from(capacity.blocks) * u64::from(capacity.block_size) * u64::from(config.kv_width()) * 8;
         Self {
             step: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("step"),
@@ -110,9 +132,7 @@ impl StepMemory {
             activations,
             partials,
             integers,
-            cache: (0..config.layers)
-                .map(|layer| storage(gpu, &format!("cache of layer {layer}"), cache_bytes))
-                .collect(),
+            cache,
             split: KeySplit { tile, most_parts: most_parts as u32 },
             max_outputs: max_outputs as u32,
             scratch_bytes: scratch_bytes + bytes,

@@ -31,6 +31,6 @@ mod weights;
 
 pub use device::{Gpu, GpuError, GpuOptions};
 pub use executor::GpuExecutor;
-pub(crate) use memory::MAX_OUTPUTS;
+pub(crate) use memory::{MAX_OUTPUTS, allocate_cache};
 pub use profile::KernelTime;
 pub use weights::GpuWeights;

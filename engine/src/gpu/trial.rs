@@ -257,6 +257,7 @@ impl Trial {
                     kv_stride: kv_heads * head_dim,
                     joined_stride: 0,
                     block_size: 16,
+                    kv_half: self.gpu.halves_cache(),
                     scale: literal(1.0),
                 };
                 (q_stride, Some(heads))

@@ -30,7 +30,8 @@ enable subgroups;
 {% include "shared/weights.wgsl" %}
 {%- if rope %}
 {% include "shared/heads.wgsl" %}
-@group(0) @binding(8) var<storage, read_write> cache: array<f32>;     // [slots, 2, KV_WIDTH]
+@group(0) @binding(8) var<storage, read_write> cache: array<{% if kv_half %}u32{% else %}f32{% endif %}>;     // [slots, 2, KV_WIDTH]
+{% include "shared/cache_write.wgsl" %}
 {%- endif %}
 @group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;     // [rows, IN_STRIDE]
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;       // [rows, OUT_STRIDE]

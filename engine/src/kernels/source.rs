@@ -25,6 +25,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Every template: name, text.
 const FILES: &[(&str, &str)] = &[
     ("shared/heads.wgsl", include_str!("shared/heads.wgsl")),
+    ("shared/cache.wgsl", include_str!("shared/cache.wgsl")),
+    ("shared/cache_write.wgsl", include_str!("shared/cache_write.wgsl")),
     ("shared/step.wgsl", include_str!("shared/step.wgsl")),
     ("shared/words.wgsl", include_str!("shared/words.wgsl")),
     ("shared/weights.wgsl", include_str!("shared/weights.wgsl")),
@@ -192,6 +194,8 @@ pub struct HeadsShape {
     pub joined_stride: u32,
     /// Slots of a KV block.
     pub block_size: u32,
+    /// Whether keys and values are kept as halves.
+    pub kv_half: bool,
     /// Multiplies query . key, as a WGSL literal.
     pub scale: String,
 }

@@ -79,7 +79,7 @@ pub enum KernelVariant {
     },
     /// Rotary embedding and KV write.
     RopeKv {
-        /// Invocations per workgroup, along a row's pairs.
+        /// Invocations per workgroup, one for each rotated pair of its heads.
         workgroup: u32,
     },
     /// Paged attention for heads of any size.
@@ -248,6 +248,11 @@ impl KernelVariant {
             4096.. => Self::MatmulPacked { tile_m: 32, tile_n: 128, thread_m: 4, thread_n: 8 },
             _ => Self::MatmulPacked { tile_m: 32, tile_n: 32, thread_m: 4, thread_n: 4 },
         }
+    }
+
+    /// The rotary embedding used for heads of a size.
+    pub fn default_rope(head_dim: u32) -> Self {
+        Self::RopeKv { workgroup: (head_dim / 2).next_multiple_of(32).clamp(64, 256) }
     }
 
     /// The attention used for few rows, `heads_per_kv` query heads sharing keys.

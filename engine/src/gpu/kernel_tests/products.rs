@@ -1,6 +1,6 @@
 //! Matrix products, alone and with what is fused to them.
 
-use super::heads::{SPLIT, config, heads_shape, interleaved, step_bindings};
+use super::heads::{SPLIT, cache_bytes, cached, config, heads_shape, interleaved, placed, step_bindings};
 use super::rig::{FORMATS, Random, assert_close, bytes, header, padded, run, weight_bindings};
 use crate::gpu::pipelines::Access;
 use crate::graph::{RowData, StepData};
@@ -341,17 +341,23 @@ fn check_qkv(random: &mut Random, variant: KernelVariant, format: WeightFormat) 
     let [key_cache, value_cache] = &mut caches;
     let mut kv = KvWrite { key: &key, value: &value, stride: kv_width, key_cache, value_cache };
     rope_kv(&config, &rows, &turns, &mut query, query_width, &mut kv);
+    let kv_half = random.below(2) == 0;
+    if kv_half {
+        query = placed(&config, &query, query_width);
+        caches[0] = placed(&config, &caches[0], kv_width);
+    }
     let step = StepData { rows, rotations: turns, ..StepData::default() };
     let shape = KernelShape::Product(ProductShape {
         rope: true,
-        heads: Some(heads_shape(&config, query_width as u32, 0, 16)),
+        heads: Some(heads_shape(&config, query_width as u32, 0, 16, kv_half)),
         ..input.shape(&layout, query_width as u32)
     });
     let mut bindings = input.bindings(&weights, &bias, query.len());
     bindings.splice(0..1, step_bindings(&step, &[], SPLIT).1);
-    bindings.push((8, Access::ReadWrite, bytes(&vec![0.0_f32; 2 * slots as usize * kv_width])));
+    bindings.push((8, Access::ReadWrite, cache_bytes(&vec![0.0; 2 * slots as usize * kv_width], kv_half)));
     let actual = run(&variant, &shape, input.rows, &bindings);
-    let what = format!("{variant:?}, {format:?}, {heads} heads of {head_dim}");
+    let what = format!("{variant:?}, {format:?}, {heads} heads of {head_dim}, halves: {kv_half}");
     assert_close(&format!("queries, {what}"), &actual[0], &query, 2e-4);
-    assert_close(&format!("cache, {what}"), &actual[1], &interleaved(&caches[0], &caches[1], kv_width), 2e-4);
+    let (expected, tolerance) = (interleaved(&caches[0], &caches[1], kv_width), if kv_half { 2e-3 } else { 2e-4 });
+    assert_close(&format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
 }

@@ -44,15 +44,18 @@ fn finish_pair(which: u32, row: u32, n0: u32, n1: u32, x0: f32, x1: f32) {
     let pair = which % PAIRS;
     if head < HEADS {
         let x = rotate(row, pair, vec2<f32>(x0, x1));
-        out[row * OUT_STRIDE + n0] = x.x;
-        out[row * OUT_STRIDE + n1] = x.y;
+        let at = vec2<u32>(row * OUT_STRIDE + head * HEAD_DIM) + placed(pair);
+        out[at.x] = x.x;
+        out[at.y] = x.y;
     } else {
         // Keys follow the queries and values the keys, in the matrix as in a slot.
         var x = vec2<f32>(x0, x1);
-        if head < HEADS + KV_HEADS { x = rotate(row, pair, x); }
-        let at = row_slot(row) * SLOT - HEADS * HEAD_DIM;
-        cache[at + n0] = x.x;
-        cache[at + n1] = x.y;
+        var to = vec2<u32>(2u * pair, 2u * pair + 1u);
+        if head < HEADS + KV_HEADS {
+            x = rotate(row, pair, x);
+            to = placed(pair);
+        }
+        store(row_slot(row) * SLOT + (head - HEADS) * HEAD_DIM, to, x);
     }
 {%- endif %}
 }
