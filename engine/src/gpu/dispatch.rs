@@ -66,7 +66,8 @@ impl Dispatch {
                 KernelVariant::default_matvec(rows, pack, packs, part_rows, gpu.is_software())
             }
             (Kernel::MatvecPacked, KernelShape::Product(product)) => {
-                KernelVariant::default_matvec_packed(rows, product.weight.part_rows, gpu.least_subgroup())
+                let blocks = product.in_stride / 32;
+                KernelVariant::default_matvec_packed(rows, product.weight.part_rows, blocks, gpu.least_subgroup())
             }
             (Kernel::MatmulPacked, KernelShape::Product(product)) => {
                 KernelVariant::default_matmul_packed(product.weight.part_rows)

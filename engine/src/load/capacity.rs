@@ -14,8 +14,11 @@ pub(super) const DEFAULT_ROWS: u32 = 512;
 /// On a software adapter a step of more would take seconds.
 pub(super) const SOFTWARE_ROWS: u32 = 64;
 
-/// Steps in flight on a GPU: one computes while the one before is read back.
-pub(super) const GPU_DEPTH: u32 = 2;
+/// Steps in flight on a GPU: one computes while the one before is read back and a third is ready. A browser takes about 2 ms to tell that a step
+/// is done, so with two in flight Chromium decodes `qwen2-0.5b` on an H100 in 1.9 ms a token where the GPU needs 1.2.
+pub(super) const GPU_DEPTH: u32 = 3;
+/// Steps in flight on a software adapter, whose steps are long: each step in flight is one that a new request waits for.
+pub(super) const SOFTWARE_DEPTH: u32 = 2;
 
 /// Slots per KV block: vLLM's default. Smaller shares more prefixes, larger needs shorter tables.
 pub const BLOCK_SIZE: u32 = 16;

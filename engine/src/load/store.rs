@@ -2,7 +2,8 @@
 
 use super::LoadError;
 use super::capacity::{
-    DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_ROWS, StepCost, capacity, kv_bytes,
+    DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS, StepCost, capacity,
+    kv_bytes,
 };
 use crate::cpu::{CpuExecutor, CpuWeights};
 use crate::gpu::{Gpu, GpuExecutor, GpuWeights, allocate_cache};
@@ -97,11 +98,14 @@ impl Store {
                 Ok(Ready { executor: Box::new(CpuExecutor::new(config.clone(), weights, capacity)), memory, cost })
             }
             Self::Gpu(weights) => {
-                let rows = if weights.gpu().is_software() { SOFTWARE_ROWS } else { DEFAULT_ROWS };
+                let (rows, depth) = match weights.gpu().is_software() {
+                    true => (SOFTWARE_ROWS, SOFTWARE_DEPTH),
+                    false => (DEFAULT_ROWS, GPU_DEPTH),
+                };
                 let gpu = weights.gpu().clone();
                 let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
                 let sized = |options: &LoadOptions| {
-                    capacity(config, options, rows, gpu.max_binding_bytes, GPU_DEPTH, element_bytes)
+                    capacity(config, options, rows, gpu.max_binding_bytes, depth, element_bytes)
                 };
                 // Nobody can say how much memory a device has left, so it is asked: for what is wanted, then for half of that.
                 let mut options = options.clone();
