@@ -50,14 +50,19 @@ pub(crate) struct ModelArgs {
     /// Memory for keys and values, in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 512)]
     pub(crate) kv_mib: u64,
+    /// Threads on the CPU; by default one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceKind {
     /// Through Vulkan, Metal or D3D12.
     Gpu,
-    /// The reference kernels.
+    /// The processor.
     Cpu,
+    /// The processor, by the kernels that the others are compared with: slow.
+    CpuReference,
 }
 
 /// How tokens are drawn.
@@ -162,6 +167,9 @@ pub(crate) struct Bench {
     /// Most rows of a step; by default what suits the device.
     #[arg(long, value_name = "ROWS")]
     pub(crate) max_rows: Option<u32>,
+    /// Threads on the CPU; by default one for each core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) threads: Option<u16>,
     /// Tokens of each prompt.
     #[arg(long, value_name = "N", default_value_t = 480)]
     pub(crate) prompt: u32,
@@ -297,6 +305,8 @@ mod tests {
         let parse = |words: &str| Arguments::try_parse_from(words.split(' ')).is_ok();
         assert!(parse("tilewright bench --model m.gguf --concurrency 1,8,32 --json"));
         assert!(parse("tilewright bench --shape qwen2-0.5b --prompt 480 --gen 128"));
+        assert!(parse("tilewright bench --model m.gguf --device cpu --threads 1"));
+        assert!(!parse("tilewright bench --model m.gguf --device cpu --threads 0"));
         assert!(!parse("tilewright bench"));
         assert!(!parse("tilewright bench --shape gpt-5"));
         assert!(!parse("tilewright bench --shape qwen2-0.5b --model m.gguf"));

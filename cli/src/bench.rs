@@ -29,7 +29,7 @@ pub(crate) async fn run(command: Bench) -> Result<(), CliError> {
     let device = open::device(command.device, options).await?;
     let gpu = match &device {
         Device::Gpu(gpu) => Some(gpu.clone()),
-        Device::Cpu => None,
+        Device::Cpu | Device::CpuReference => None,
     };
     let mut loaded = load(&command, &suite, device).await?;
     let clock_ms = || started.elapsed().as_secs_f64() * 1e3;

@@ -40,6 +40,7 @@ impl ModelPath {
 pub(crate) async fn device(kind: Option<DeviceKind>, options: GpuOptions) -> Result<Device, CliError> {
     match kind {
         Some(DeviceKind::Cpu) => Ok(Device::Cpu),
+        Some(DeviceKind::CpuReference) => Ok(Device::CpuReference),
         Some(DeviceKind::Gpu) => Ok(Device::Gpu(Gpu::request(&options).await?)),
         None if options.adapter.is_some() => Ok(Device::Gpu(Gpu::request(&options).await?)),
         None => Ok(match Gpu::request(&options).await {
@@ -57,6 +58,7 @@ fn load_options(args: &ModelArgs) -> LoadOptions {
     LoadOptions {
         max_context: args.context,
         kv_bytes: Some(args.kv_mib.saturating_mul(1 << 20)),
+        threads: args.threads.map(usize::from),
         ..LoadOptions::default()
     }
 }

@@ -4,7 +4,7 @@
 //! - [`weights`]: the canonical layout that every file format lands in
 //! - [`graph`]: one forward pass as a list of operations, as data
 //! - [`kernels`]: each operation as WGSL and as a CPU twin
-//! - [`cpu`] and [`gpu`]: the two executors, interpreters of the same program
+//! - [`cpu`] and [`gpu`]: the executors, interpreters of the same program
 //! - [`executor`]: what both share: plan checks, open sequences
 //! - [`sampling`]: drawing tokens from logits
 //! - [`load`]: bytes of model files to an executor

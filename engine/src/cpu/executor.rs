@@ -1,127 +1,247 @@
-//! Carries out the step program with the kernels' twins.
+//! A step on main memory: its stages one after the other, each shared out to all threads.
 
-use super::CpuWeights;
+use super::attention::Attention;
+use super::input::{Forms, Input, Source};
+use super::kv_cache::{KvCache, SLOTS};
+use super::product::{Products, products};
+use super::simd::Isa;
+use super::stages::{Matrix, Stage, stages};
+use super::threads::Threads;
+use super::tiles::{TileRows, Vector, tiles};
+use super::weights::CpuWeights;
 use crate::executor::Sequences;
-use crate::graph::{Activation, Op, Program, RowSet, StepData};
-use crate::kernels::attention::KvCache;
-use crate::kernels::matmul::Product;
-use crate::kernels::rope_kv::KvWrite;
-use crate::kernels::{attention, embed, gather_rows, matmul, rms_norm, rope_kv, silu_mul};
-use crate::model::ModelConfig;
-use std::collections::BTreeMap;
+use crate::graph::{Activation, Program, StepData};
+use crate::load::LoadError;
+use crate::model::{ModelConfig, WeightKey};
 use tilewright_plan::{Capacity, Executor, ExecutorError, StepFuture, StepId, StepOutput, StepPlan};
 
-/// The reference executor. A step is computed when it is issued; its future is ready at once.
+/// The fast executor. A step is computed when it is issued; its future is ready at once.
 pub struct CpuExecutor {
-    config: ModelConfig,
-    program: Program,
-    weights: CpuWeights,
+    machine: Machine,
     frequencies: Vec<f64>,
     capacity: Capacity,
-    /// Keys and values by layer, f32 `[slots, kv_width]` each.
-    cache: Vec<[Vec<f32>; 2]>,
     sequences: Sequences,
 }
 
-/// Activations of one step.
-type Activations = BTreeMap<Activation, Vec<f32>>;
+/// What computes a step, and what it works on.
+struct Machine {
+    isa: Isa,
+    threads: Threads,
+    config: ModelConfig,
+    /// Body and head.
+    stages: [Vec<Stage>; 2],
+    weights: CpuWeights,
+    /// By layer.
+    cache: Vec<KvCache>,
+    scratch: Scratch,
+}
+
+/// Buffers, kept from step to step.
+#[derive(Default)]
+struct Scratch {
+    /// `[hidden tiles, rows]`
+    hidden: Vec<Vector>,
+    /// Queries, keys, values: `[tiles, rows]` one after the other.
+    projected: Vec<Vector>,
+    /// `[feed-forward tiles, rows]`
+    gated: Vec<Vector>,
+    /// `[vocabulary tiles, rows of a segment]`
+    logits: Vec<Vector>,
+    /// f32 `[rows, query_width]`
+    attended: Vec<f32>,
+    parts: Vec<f32>,
+    input: Input,
+}
+
+/// Rows whose logits are computed at once.
+const HEAD_ROWS: usize = 16;
 
 impl CpuExecutor {
-    /// Over loaded weights.
-    pub fn new(config: ModelConfig, weights: CpuWeights, capacity: Capacity) -> Self {
-        let slots = capacity.blocks as usize * capacity.block_size as usize;
-        let cache = || vec![0.0; slots * config.kv_width() as usize];
-        Self {
-            program: Program::new(&config),
+    /// Over loaded weights, with so many threads, by default one for each core.
+    ///
+    /// # Errors
+    /// When the model's family has an operation that is not built here.
+    pub fn new(
+        config: ModelConfig,
+        weights: CpuWeights,
+        capacity: Capacity,
+        threads: Option<usize>,
+    ) -> Result<Self, LoadError> {
+        Self::with(Isa::detect(), config, weights, capacity, threads)
+    }
+
+    pub(super) fn with(
+        isa: Isa,
+        config: ModelConfig,
+        weights: CpuWeights,
+        capacity: Capacity,
+        threads: Option<usize>,
+    ) -> Result<Self, LoadError> {
+        let Some(stages) = stages(&Program::new(&config)).filter(|_| capacity.block_size as usize == SLOTS) else {
+            return Err(LoadError::NoKernels { family: config.family.name });
+        };
+        Ok(Self {
             frequencies: config.rope.frequencies(),
-            cache: (0..config.layers).map(|_| [cache(), cache()]).collect(),
-            config,
-            weights,
+            machine: Machine {
+                isa,
+                threads: Threads::new(threads),
+                cache: (0..config.layers).map(|_| KvCache::new(&config, capacity.blocks)).collect(),
+                config,
+                stages,
+                weights,
+                scratch: Scratch::default(),
+            },
             capacity,
             sequences: Sequences::default(),
-        }
+        })
     }
 
     fn run(&mut self, step_id: StepId, plan: &StepPlan) -> Result<StepOutput, ExecutorError> {
         let tokens = self.sequences.begin(plan, &self.capacity)?;
         let step = StepData::new(&plan.chunks, &tokens, self.capacity.block_size, &self.frequencies);
-        let mut activations: Activations = Activation::ALL
-            .into_iter()
-            .map(|activation| {
-                let rows = match activation.rows() {
-                    RowSet::Step => step.rows.len(),
-                    RowSet::Outputs => step.output_rows.len(),
-                };
-                (activation, vec![0.0; rows * activation.stride(&self.config) as usize])
-            })
-            .collect();
-        let Self { program, config, weights, cache, capacity, .. } = self;
-        let head: &[Op] = if step.output_rows.is_empty() { &[] } else { &program.head };
-        for op in program.body.iter().chain(head) {
-            run_op(op, config, weights, cache, capacity.block_size, &step, &mut activations);
-        }
-        let stride = Activation::Logits.stride(&self.config) as usize;
-        let vocabulary = self.config.vocabulary as usize;
-        let mut logits: Vec<f32> =
-            activations[&Activation::Logits].chunks_exact(stride).flat_map(|row| &row[..vocabulary]).copied().collect();
-        self.sequences.finish(step_id, plan, &mut logits, vocabulary)
+        let mut logits = self.machine.step(&step);
+        self.sequences.finish(step_id, plan, &mut logits, self.machine.config.vocabulary as usize)
     }
 }
 
-fn run_op(
-    op: &Op,
-    config: &ModelConfig,
-    weights: &CpuWeights,
-    cache: &mut [[Vec<f32>; 2]],
-    block_size: u32,
-    step: &StepData,
-    activations: &mut Activations,
-) {
-    use Activation::{Attended, Gate, Hidden, Key, OutputHidden, Query, Up, Value};
-    let stride = |activation: Activation| activation.stride(config) as usize;
-    // The output leaves the map while its inputs are read.
-    let mut with = |out: Activation, run: &mut dyn FnMut(&Activations, &mut [f32])| {
-        let mut buffer = activations.remove(&out).unwrap_or_default();
-        run(activations, &mut buffer);
-        activations.insert(out, buffer);
-    };
-    match *op {
-        Op::Embed { table } => with(Hidden, &mut |_, out| {
-            let (layout, rows) = weights.matrix(table);
-            embed::embed(&step.rows, out, stride(Hidden), layout, rows);
-        }),
-        Op::RmsNorm { input, weight, out } => with(out, &mut |read, buffer| {
-            let weight = weights.vector(weight).unwrap_or_default();
-            rms_norm::rms_norm(&read[&input], weight, buffer, stride(out), config.norm_eps);
-        }),
-        Op::Product { input, weight, bias, out, accumulate } => with(out, &mut |read, buffer| {
-            let (layout, rows) = weights.matrix(weight);
-            let bias = bias.and_then(|bias| weights.vector(bias));
-            let product =
-                Product { input: &read[&input], in_stride: stride(input), layout, weight: rows, bias, accumulate };
-            matmul::matmul(&product, buffer, stride(out));
-        }),
-        Op::RopeKv { layer } => with(Query, &mut |read, query| {
-            let [key_cache, value_cache] = &mut cache[layer as usize];
-            let mut kv =
-                KvWrite { key: &read[&Key], value: &read[&Value], stride: stride(Key), key_cache, value_cache };
-            rope_kv::rope_kv(config, &step.rows, &step.rotations, query, stride(Query), &mut kv);
-        }),
-        Op::Attention { layer } => with(Attended, &mut |read, out| {
-            let [keys, values] = &cache[layer as usize];
-            let cache = KvCache { keys, values, block_size };
-            attention::attention(config, step, &cache, &read[&Query], out, stride(Query));
-        }),
-        Op::SiluMul => with(Gate, &mut |read, gate| silu_mul::silu_mul(gate, &read[&Up])),
-        Op::Fused { ref parts, .. } => {
-            for op in parts {
-                run_op(op, config, weights, cache, block_size, step, activations);
+impl Machine {
+    /// f32 `[outputs, vocabulary]`
+    fn step(&mut self, step: &StepData) -> Vec<f32> {
+        let Self { isa, threads, config, stages, weights, cache, scratch } = self;
+        let isa = *isa;
+        threads.enter(|| {
+            let mut logits = Vec::new();
+            if step.rows.is_empty() {
+                return logits;
+            }
+            let mut pass = Pass { isa, threads, config, weights, cache, scratch, step };
+            for stage in &stages[0] {
+                pass.run(stage, &mut logits);
+            }
+            if !step.output_rows.is_empty() {
+                stages[1].iter().for_each(|stage| pass.run(stage, &mut logits));
+            }
+            logits
+        })
+    }
+}
+
+/// A step under way.
+struct Pass<'a> {
+    isa: Isa,
+    threads: &'a Threads,
+    config: &'a ModelConfig,
+    weights: &'a CpuWeights,
+    cache: &'a mut [KvCache],
+    scratch: &'a mut Scratch,
+    step: &'a StepData,
+}
+
+impl Pass<'_> {
+    fn run(&mut self, stage: &Stage, logits: &mut Vec<f32>) {
+        let Self { isa, threads, config, weights, scratch, step, .. } = self;
+        let (isa, threads, config, weights, step) = (*isa, *threads, *config, *weights, *step);
+        let Scratch { hidden, projected, gated, attended, parts, input, .. } = &mut **scratch;
+        let rows = step.rows.len();
+        let width = config.hidden as usize;
+        match stage {
+            Stage::Embed { table } => self.embed(*table),
+            Stage::QueryKeyValue { norm, matrices, layer } => {
+                let source = norm_of(weights, *norm, hidden, rows, None, config);
+                input.fill(isa, threads, forms(weights, matrices), (rows, width), source);
+                let [query, key, value] = matrices.map(|matrix| weights.weights(matrix));
+                let [keys_at, values_at] = [tiles(config.query_width()), tiles(config.query_width()) + tiles(config.kv_width())];
+                projected.resize((values_at + tiles(config.kv_width())) * rows, Vector::default());
+                products(isa, threads, input, Products::Beside(&[query, key, value]), projected);
+                let all = TileRows { vectors: projected, rows };
+                let kv = (all.from_tile(keys_at), all.from_tile(values_at));
+                self.cache[*layer as usize].write(config, threads, &step.rows, &step.rotations, kv);
+            }
+            Stage::Attention { layer } => {
+                let query = TileRows { vectors: projected, rows };
+                attended.resize(rows * config.query_width() as usize, 0.0);
+                let attention = Attention { config, step, cache: &self.cache[*layer as usize], query };
+                attention.run(isa, threads, parts, attended);
+            }
+            Stage::Project { from, matrix } => {
+                let (cols, source) = match from {
+                    Activation::Attended => (config.query_width(), Source::Plain(attended)),
+                    _ => (config.feed_forward, Source::Tiles(TileRows { vectors: gated, rows })),
+                };
+                input.fill(isa, threads, forms(weights, &[*matrix]), (rows, cols as usize), source);
+                products(isa, threads, input, Products::Added(weights.weights(*matrix)), hidden);
+            }
+            Stage::GateUp { norm, gate, up } => {
+                let source = norm_of(weights, *norm, hidden, rows, None, config);
+                input.fill(isa, threads, forms(weights, &[*gate, *up]), (rows, width), source);
+                gated.resize(tiles(config.feed_forward) * rows, Vector::default());
+                let both = Products::Gated(weights.weights(*gate), weights.weights(*up));
+                products(isa, threads, input, both, gated);
+            }
+            Stage::Head { norm, matrix } => {
+                for picked in step.output_rows.chunks(HEAD_ROWS) {
+                    self.head(*norm, *matrix, picked, logits);
+                }
             }
         }
-        Op::GatherRows => with(OutputHidden, &mut |read, out| {
-            gather_rows::gather_rows(&step.output_rows, &read[&Hidden], out, stride(Hidden));
-        }),
     }
+
+    fn embed(&mut self, table: WeightKey) {
+        let (matrix, rows) = (self.weights.matrix(table), self.step.rows.len());
+        let hidden = &mut self.scratch.hidden;
+        hidden.resize(tiles(self.config.hidden) * rows, Vector::default());
+        let mut elements = vec![0.0; self.config.hidden as usize];
+        for (index, row) in self.step.rows.iter().enumerate() {
+            matrix.dequantize(row.token, &mut elements);
+            for (tile, elements) in elements.chunks(16).enumerate() {
+                let out = &mut hidden[tile * rows + index].0;
+                out.fill(0.0);
+                out[..elements.len()].copy_from_slice(elements);
+            }
+        }
+    }
+
+    /// Appends the logits of some rows.
+    fn head(&mut self, norm: WeightKey, matrix: Matrix, picked: &[u32], out: &mut Vec<f32>) {
+        let Self { isa, threads, config, weights, scratch, step, .. } = self;
+        let Scratch { hidden, logits, input, .. } = &mut **scratch;
+        let size = (picked.len(), config.hidden as usize);
+        let source = norm_of(weights, norm, hidden, step.rows.len(), Some(picked), config);
+        input.fill(*isa, threads, forms(weights, &[matrix]), size, source);
+        logits.resize(tiles(config.vocabulary) * picked.len(), Vector::default());
+        products(*isa, threads, input, Products::Beside(&[weights.weights(matrix)]), logits);
+        let vocabulary = config.vocabulary as usize;
+        if picked.len() == 1 {
+            let row: &[f32] = bytemuck::cast_slice(logits);
+            out.extend_from_slice(&row[..vocabulary]);
+            return;
+        }
+        for row in 0..picked.len() {
+            let end = out.len() + vocabulary;
+            for tile in logits.chunks_exact(picked.len()) {
+                out.extend_from_slice(&tile[row].0);
+            }
+            out.truncate(end);
+        }
+    }
+}
+
+fn norm_of<'a>(
+    weights: &'a CpuWeights,
+    norm: WeightKey,
+    hidden: &'a [Vector],
+    rows: usize,
+    pick: Option<&'a [u32]>,
+    config: &ModelConfig,
+) -> Source<'a> {
+    let weight = weights.vector(norm).unwrap_or_default();
+    Source::Norm { input: TileRows { vectors: hidden, rows }, pick, weight, eps: config.norm_eps }
+}
+
+/// The forms of a row that some matrices need.
+fn forms(weights: &CpuWeights, matrices: &[Matrix]) -> Forms {
+    let quantized = |matrix: &Matrix| weights.matrix(matrix.0).layout().format.quantization().is_some();
+    Forms { quantized: matrices.iter().any(quantized), dense: !matrices.iter().all(quantized) }
 }
 
 impl Executor for CpuExecutor {
@@ -135,9 +255,7 @@ impl Executor for CpuExecutor {
     }
 
     fn device(&self) -> String {
-        #[cfg(not(target_arch = "wasm32"))]
-        return format!("CPU reference, {} threads", rayon::current_num_threads());
-        #[cfg(target_arch = "wasm32")]
-        return "CPU reference, 1 thread".to_owned();
+        let threads = self.machine.threads.count();
+        format!("CPU with {}, {threads} {}", self.machine.isa.name(), if threads == 1 { "thread" } else { "threads" })
     }
 }

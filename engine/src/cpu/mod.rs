@@ -1,9 +1,29 @@
-//! The CPU executor: the step program, carried out by the kernels' twins.
+//! The CPU executors: the step program carried out on main memory.
 //!
-//! It is the reference that the GPU executor is held against, and what runs where there is no GPU. It is written to be
-//! read; weights stay packed, and natively products and attention use all cores.
+//! [`CpuExecutor`] is the fast one, of the same source for every instruction set:
+//!
+//! - `simd`: sixteen lanes, by what the processor has
+//! - `packed`, `weights`: weights as the products read them
+//! - `tiles`, `input`: activations as products write and read them
+//! - `product`, `vector_math`: matrix products and what follows them
+//! - `kv_cache`, `attention`: keys and values in blocks, and attention over them
+//! - `stages`, `executor`: the program's operations, joined, and a step
+//! - `threads`: who computes
+//!
+//! [`CpuReference`](reference::CpuReference) carries out the same program with the kernels' twins, to be read and to be compared with.
 
+mod attention;
 mod executor;
+mod input;
+mod kv_cache;
+mod packed;
+mod product;
+pub mod reference;
+mod simd;
+mod stages;
+mod threads;
+mod tiles;
+mod vector_math;
 mod weights;
 
 pub use executor::CpuExecutor;

@@ -1,60 +1,67 @@
-//! Weights in main memory.
+//! Weights in main memory, packed.
 
+use super::packed::PackedMatrix;
+use super::product::Weights;
+use super::tiles::Vector;
 use crate::model::WeightKey;
 use crate::weights::{TensorLayout, WeightRows};
 use std::collections::BTreeMap;
 
 /// All weights of a model.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct CpuWeights {
-    matrices: BTreeMap<WeightKey, (TensorLayout, WeightRows)>,
-    vectors: BTreeMap<WeightKey, Vec<f32>>,
+    matrices: BTreeMap<WeightKey, PackedMatrix>,
+    /// Filled up with zeros to whole tiles.
+    vectors: BTreeMap<WeightKey, Vec<Vector>>,
 }
 
 impl CpuWeights {
     /// Room for a matrix; `false` when there is not that much memory.
     #[must_use]
     pub fn allocate(&mut self, key: WeightKey, layout: TensorLayout) -> bool {
-        let rows = WeightRows::try_zeroed(&layout);
-        rows.map(|rows| self.matrices.insert(key, (layout, rows))).is_some()
+        PackedMatrix::try_zeroed(layout).map(|matrix| self.matrices.insert(key, matrix)).is_some()
     }
 
     /// Stores rows of an allocated matrix from `first_row` on.
     pub fn write_rows(&mut self, key: WeightKey, first_row: u32, rows: &WeightRows) {
-        let Some((layout, matrix)) = self.matrices.get_mut(&key) else { return };
-        let (codes, scales) = (layout.packs() as usize * 4, layout.scale_stride() as usize);
-        let first = first_row as usize;
-        matrix.codes[first * codes..][..rows.codes.len()].copy_from_slice(&rows.codes);
-        matrix.scales[first * scales..][..rows.scales.len()].copy_from_slice(&rows.scales);
-        if layout.mins() {
-            matrix.mins[first * scales..][..rows.mins.len()].copy_from_slice(&rows.mins);
+        if let Some(matrix) = self.matrices.get_mut(&key) {
+            matrix.write_rows(first_row, rows);
         }
     }
 
     /// Stores a vector.
-    pub fn write_vector(&mut self, key: WeightKey, vector: Vec<f32>) {
-        self.vectors.insert(key, vector);
+    pub fn write_vector(&mut self, key: WeightKey, vector: &[f32]) {
+        let tiles = vector.chunks(16).map(|chunk| {
+            let mut tile = Vector::default();
+            tile.0[..chunk.len()].copy_from_slice(chunk);
+            tile
+        });
+        self.vectors.insert(key, tiles.collect());
     }
 
     /// A matrix. The loader has checked that all that a program names are there.
-    pub(super) fn matrix(&self, key: WeightKey) -> (&TensorLayout, &WeightRows) {
-        let (layout, rows) = &self.matrices[&key];
-        (layout, rows)
+    pub(super) fn matrix(&self, key: WeightKey) -> &PackedMatrix {
+        &self.matrices[&key]
     }
 
     /// A vector, if the model has it.
-    pub(super) fn vector(&self, key: WeightKey) -> Option<&[f32]> {
+    pub(super) fn vector(&self, key: WeightKey) -> Option<&[Vector]> {
         self.vectors.get(&key).map(Vec::as_slice)
+    }
+
+    /// A matrix with its bias, if the model has one.
+    pub(super) fn weights(&self, (matrix, bias): (WeightKey, Option<WeightKey>)) -> Weights<'_> {
+        Weights { matrix: self.matrix(matrix), bias: bias.and_then(|bias| self.vector(bias)) }
     }
 
     /// Bytes of a matrix, if the model has it.
     pub(crate) fn matrix_bytes(&self, key: WeightKey) -> Option<u64> {
-        self.matrices.get(&key).map(|(layout, _)| layout.bytes())
+        self.matrices.get(&key).map(PackedMatrix::bytes)
     }
 
     /// Bytes of all of them.
     pub fn bytes(&self) -> u64 {
-        self.matrices.values().map(|(layout, _)| layout.bytes()).sum::<u64>()
-            + self.vectors.values().map(|vector| vector.len() as u64 * 4).sum::<u64>()
+        self.matrices.values().map(PackedMatrix::bytes).sum::<u64>()
+            + self.vectors.values().map(|vector| vector.len() as u64 * 64).sum::<u64>()
     }
 }

@@ -89,6 +89,12 @@ pub enum LoadError {
         /// Its bytes.
         bytes: u64,
     },
+    /// The CPU lacks an operation.
+    #[error("the CPU executor has no kernels for {family} models; use a GPU, or the reference kernels")]
+    NoKernels {
+        /// The family.
+        family: &'static str,
+    },
     /// No room for keys and values.
     #[error(
         "{budget_bytes} bytes for keys and values hold not even one block of {block_bytes}; allow more with `kv_bytes`"

@@ -2,20 +2,23 @@
 
 use super::LoadError;
 use super::capacity::{
-    DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS, StepCost, capacity,
+    CPU_ROWS, DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS, StepCost, capacity,
     kv_bytes,
 };
+use crate::cpu::reference::{CpuReference, ReferenceWeights};
 use crate::cpu::{CpuExecutor, CpuWeights};
 use crate::gpu::{Gpu, GpuExecutor, GpuWeights, allocate_cache};
 use crate::model::{ModelConfig, Role, WeightKey};
 use crate::weights::{TensorLayout, WeightRows};
-use tilewright_plan::Executor;
+use tilewright_plan::{Capacity, Executor};
 
 /// What computes.
 #[derive(Clone, Debug)]
 pub enum Device {
-    /// The kernels' CPU twins.
+    /// The processor, as fast as it can.
     Cpu,
+    /// The processor, by the kernels' twins: what the others are compared with.
+    CpuReference,
     /// A GPU.
     Gpu(Gpu),
 }
@@ -23,6 +26,7 @@ pub enum Device {
 /// Weights on their way to a device.
 pub(super) enum Store {
     Cpu(CpuWeights),
+    CpuReference(ReferenceWeights),
     Gpu(GpuWeights),
 }
 
@@ -37,17 +41,16 @@ impl Store {
     pub(super) fn new(device: Device) -> Self {
         match device {
             Device::Cpu => Self::Cpu(CpuWeights::default()),
+            Device::CpuReference => Self::CpuReference(ReferenceWeights::default()),
             Device::Gpu(gpu) => Self::Gpu(GpuWeights::new(gpu)),
         }
     }
 
     pub(super) fn allocate(&mut self, key: WeightKey, name: &str, layout: TensorLayout) -> Result<(), LoadError> {
+        let out_of_memory = || LoadError::OutOfMemory { tensor: name.to_owned(), bytes: layout.bytes() };
         match self {
-            Self::Cpu(weights) => {
-                if !weights.allocate(key, layout) {
-                    return Err(LoadError::OutOfMemory { tensor: name.to_owned(), bytes: layout.bytes() });
-                }
-            }
+            Self::Cpu(weights) => weights.allocate(key, layout).then_some(()).ok_or_else(out_of_memory)?,
+            Self::CpuReference(weights) => weights.allocate(key, layout).then_some(()).ok_or_else(out_of_memory)?,
             Self::Gpu(weights) => {
                 let (bytes, limit) = (layout.code_bytes_per_row(), weights.gpu().max_binding_bytes);
                 if bytes > limit {
@@ -63,20 +66,22 @@ impl Store {
     pub(super) fn write_rows(&mut self, key: WeightKey, first_row: u32, rows: &WeightRows) {
         match self {
             Self::Cpu(weights) => weights.write_rows(key, first_row, rows),
+            Self::CpuReference(weights) => weights.write_rows(key, first_row, rows),
             Self::Gpu(weights) => weights.write_rows(key, first_row, rows),
         }
     }
 
     pub(super) fn write_vector(&mut self, key: WeightKey, vector: Vec<f32>) {
         match self {
-            Self::Cpu(weights) => weights.write_vector(key, vector),
+            Self::Cpu(weights) => weights.write_vector(key, &vector),
+            Self::CpuReference(weights) => weights.write_vector(key, vector),
             Self::Gpu(weights) => weights.write_vector(key, &vector),
         }
     }
 
     pub(super) async fn flush(&self) -> Result<(), LoadError> {
         match self {
-            Self::Cpu(_) => Ok(()),
+            Self::Cpu(_) | Self::CpuReference(_) => Ok(()),
             Self::Gpu(weights) => Ok(weights.flush().await?),
         }
     }
@@ -87,15 +92,16 @@ impl Store {
         let read = |all: u64, embedding: Option<u64>| all - if config.tied_head { 0 } else { embedding.unwrap_or(0) };
         match self {
             Self::Cpu(weights) => {
+                let capacity = capacity(config, options, CPU_ROWS, u64::MAX, 1, 4)?;
+                let (all, bytes) = (weights.bytes(), weights.matrix_bytes(embedding));
+                let executor = CpuExecutor::new(config.clone(), weights, capacity, options.threads)?;
+                Ok(on_cpu(Box::new(executor), config, &capacity, all, read(all, bytes)))
+            }
+            Self::CpuReference(weights) => {
                 let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, 1, 4)?;
-                let memory = MemoryUse {
-                    weights_bytes: weights.bytes(),
-                    kv_bytes: kv_bytes(config, &capacity, 4),
-                    scratch_bytes: 0,
-                };
-                let cost =
-                    StepCost { dispatches: 0, weight_bytes: read(weights.bytes(), weights.matrix_bytes(embedding)) };
-                Ok(Ready { executor: Box::new(CpuExecutor::new(config.clone(), weights, capacity)), memory, cost })
+                let (all, bytes) = (weights.bytes(), weights.matrix_bytes(embedding));
+                let executor = CpuReference::new(config.clone(), weights, capacity);
+                Ok(on_cpu(Box::new(executor), config, &capacity, all, read(all, bytes)))
             }
             Self::Gpu(weights) => {
                 let (rows, depth) = match weights.gpu().is_software() {
@@ -138,4 +144,15 @@ impl Store {
             }
         }
     }
+}
+
+fn on_cpu(
+    executor: Box<dyn Executor>,
+    config: &ModelConfig,
+    capacity: &Capacity,
+    weights_bytes: u64,
+    weight_bytes: u64,
+) -> Ready {
+    let memory = MemoryUse { weights_bytes, kv_bytes: kv_bytes(config, capacity, 4), scratch_bytes: 0 };
+    Ready { executor, memory, cost: StepCost { dispatches: 0, weight_bytes } }
 }

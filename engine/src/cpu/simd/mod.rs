@@ -1,0 +1,212 @@
+//! What a kernel may use of a processor: vectors of sixteen lanes, whatever the registers hold.
+//!
+//! A kernel is written once, over [`Simd`]; an instruction set brings the sixteen lanes as one register of 512 bits, two of
+//! 256 or four of 128. Sixteen is also the number of weight rows in a tile, so that a lane is an output and no
+//! sum ever runs across lanes. Every operation is defined to the bit (products are not fused with sums, rounding is to
+//! nearest even, `max` and `min` say what they do with NaN), so that all instruction sets give the same logits. That costs
+//! one instruction in ten of a product, and buys that a tab may die on one machine's pool and go on in another's.
+//!
+//! Whether a processor has an instruction set is found out once ([`Isa::detect`]). [`Isa::run`] compiles the kernel for each
+//! of them: everything between there and the intrinsics is `#[inline(always)]`, else the intrinsics would be calls.
+//!
+//! This is the one folder of the engine with `unsafe`: a value of an instruction set's type exists only where
+//! the processor has it, so its methods may use it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm;
+
+/// Lanes of a vector.
+pub(crate) const LANES: usize = 16;
+
+/// Sixteen lanes.
+///
+/// Integer dot products take codes of 64 bytes, four consecutive elements of each of 16 rows, and four activations.
+/// Two kinds of sums run through up to eight of them: [`Four`](Simd::Four) for codes 0..=15, [`Eight`](Simd::Eight) for
+/// signed bytes. Activations are in -127..=127.
+pub(crate) trait Simd: Copy + Send + Sync + 'static {
+    /// f32 lanes.
+    type F: Copy;
+    /// i32 lanes.
+    type I: Copy;
+    /// 64 bytes.
+    type B: Copy;
+    /// A sum of up to eight products of 4-bit codes.
+    type Four: Copy;
+    /// A sum of up to eight products of 8-bit codes.
+    type Eight: Copy;
+    /// Rows of activations that a tile of weights is best multiplied with at once: as many as there are registers for.
+    const ROWS: usize;
+
+    /// Runs a kernel, compiled for this instruction set.
+    fn enter<K: Kernel>(self, kernel: K) -> K::Output;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn load(self, from: &[f32; LANES]) -> Self::F;
+    fn store(self, x: Self::F, to: &mut [f32; LANES]);
+    /// f16, little endian.
+    fn load_f16(self, from: &[u8; 32]) -> Self::F;
+    /// bf16, little endian.
+    fn load_bf16(self, from: &[u8; 32]) -> Self::F;
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a where a > b, else b: b where either is NaN.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a where a < b, else b: b where either is NaN.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// Nearest integer, ties to even; anything for what is no i32.
+    fn round(self, x: Self::F) -> Self::I;
+    fn to_f32(self, x: Self::I) -> Self::F;
+    fn bits(self, x: Self::F) -> Self::I;
+    fn from_bits(self, x: Self::I) -> Self::F;
+
+    fn splat_i32(self, x: i32) -> Self::I;
+    fn store_i32(self, x: Self::I, to: &mut [i32; LANES]);
+    fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    fn sub_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    fn and_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    fn max_i32(self, a: Self::I, b: Self::I) -> Self::I;
+    fn shift_left<const BITS: u32>(self, x: Self::I) -> Self::I;
+
+    fn bytes(self, from: &[u8; 64]) -> Self::B;
+    fn low_nibbles(self, x: Self::B) -> Self::B;
+    fn high_nibbles(self, x: Self::B) -> Self::B;
+    /// Four activations, sixteen times.
+    fn four_times(self, activations: [i8; 4]) -> Self::B;
+    fn four_zero(self) -> Self::Four;
+    /// sum + codes . activations
+    fn four_add(self, sum: Self::Four, codes: Self::B, activations: Self::B) -> Self::Four;
+    fn four_sum(self, sum: Self::Four) -> Self::I;
+    fn eight_zero(self) -> Self::Eight;
+    /// sum + codes . activations
+    fn eight_add(self, sum: Self::Eight, codes: Self::B, activations: Self::B) -> Self::Eight;
+    /// `eight_times` is eight times the sum of the activations that went into `sum`: what those instruction sets have to
+    /// take back that multiply unsigned codes.
+    fn eight_sum(self, sum: Self::Eight, eight_times: i32) -> Self::I;
+
+    /// The sum of all lanes, in one order everywhere.
+    #[inline(always)]
+    fn total(self, x: Self::F) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.store(x, &mut lanes);
+        let mut half = LANES / 2;
+        while half > 0 {
+            for lane in 0..half {
+                lanes[lane] += lanes[lane + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
+
+    /// The largest lane; NaN may be passed over.
+    #[inline(always)]
+    fn largest(self, x: Self::F) -> f32 {
+        let mut lanes = [0.0; LANES];
+        self.store(x, &mut lanes);
+        lanes.into_iter().fold(f32::NEG_INFINITY, |a, b| if a > b { a } else { b })
+    }
+}
+
+/// What is computed with sixteen lanes.
+pub(crate) trait Kernel {
+    type Output;
+
+    /// `#[inline(always)]` wherever it is implemented.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set that this processor has.
+#[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "which of them are used is the processor's choice")]
+pub(crate) enum Isa {
+    Scalar(scalar::Scalar),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2<false>),
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni(avx2::Avx2<true>),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon<false>),
+    #[cfg(target_arch = "aarch64")]
+    NeonDot(neon::Neon<true>),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Wasm(wasm::Wasm),
+}
+
+impl Isa {
+    /// All that there are, the best last.
+    pub(crate) fn available() -> Vec<Self> {
+        let all = [
+            Some(Self::Scalar(scalar::Scalar)),
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::detect().map(Self::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::detect_vnni().map(Self::AvxVnni),
+            #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::detect().map(Self::Avx512),
+            #[cfg(target_arch = "aarch64")]
+            neon::Neon::detect().map(Self::Neon),
+            #[cfg(target_arch = "aarch64")]
+            neon::Neon::detect_dot().map(Self::NeonDot),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Some(Self::Wasm(wasm::Wasm)),
+        ];
+        all.into_iter().flatten().collect()
+    }
+
+    /// The best.
+    pub(crate) fn detect() -> Self {
+        Self::available().pop().unwrap_or(Self::Scalar(scalar::Scalar))
+    }
+
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scalar(_) => "no vectors",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "AVX2",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(_) => "AVX-VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "AVX-512 VNNI",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "NEON",
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(_) => "NEON with dot products",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(_) if cfg!(target_feature = "relaxed-simd") => "relaxed SIMD",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(_) => "SIMD",
+        }
+    }
+
+    /// Runs a kernel.
+    #[inline]
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Scalar(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(simd) => simd.enter(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Self::NeonDot(simd) => simd.enter(kernel),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(simd) => simd.enter(kernel),
+        }
+    }
+}
