@@ -153,17 +153,25 @@ impl Blocks<'_> {
         let blocks = self.table.len();
         let head_dim = self.cache.head_dim();
         let queries: [&[f32]; H] = std::array::from_fn(|head| &queries[head * head_dim..][..head_dim]);
-        for (index, block) in self.table.iter().enumerate() {
-            let mut sums = [simd.splat(0.0); H];
-            let keys = self.cache.key_block(self.kv_head, *block as usize);
-            for (i, keys) in keys.as_chunks::<LANES>().0.iter().enumerate() {
-                let keys = simd.load(keys);
+        // Two blocks at once: one sum a head would wait for itself.
+        for (index, pair) in self.table.chunks(2).enumerate() {
+            let mut sums = [[simd.splat(0.0); 2]; H];
+            let other = pair[pair.len() - 1];
+            let keys =
+                [pair[0], other].map(|block| self.cache.key_block(self.kv_head, block as usize).as_chunks::<LANES>().0);
+            for (i, (first, second)) in keys[0].iter().zip(keys[1]).enumerate() {
+                let (first, second) = (simd.load(first), simd.load(second));
                 for head in 0..H {
-                    sums[head] = simd.add(sums[head], simd.mul(simd.splat(queries[head][i]), keys));
+                    let query = simd.splat(queries[head][i]);
+                    sums[head][0] = simd.add(sums[head][0], simd.mul(query, first));
+                    sums[head][1] = simd.add(sums[head][1], simd.mul(query, second));
                 }
             }
             for head in 0..H {
-                simd.store(sums[head], &mut scores[head * blocks + index].0);
+                let scores = &mut scores[head * blocks + index * 2..][..pair.len()];
+                for (score, sum) in scores.iter_mut().zip(sums[head]) {
+                    simd.store(sum, &mut score.0);
+                }
             }
         }
         let tail = self.keys - (blocks - 1) * SLOTS;

@@ -150,7 +150,8 @@ impl Pass<'_> {
                 let source = norm_of(weights, *norm, hidden, rows, None, config);
                 input.fill(isa, threads, forms(weights, matrices), (rows, width), source);
                 let [query, key, value] = matrices.map(|matrix| weights.weights(matrix));
-                let [keys_at, values_at] = [tiles(config.query_width()), tiles(config.query_width()) + tiles(config.kv_width())];
+                let [keys_at, values_at] =
+                    [tiles(config.query_width()), tiles(config.query_width()) + tiles(config.kv_width())];
                 projected.resize((values_at + tiles(config.kv_width())) * rows, Vector::default());
                 products(isa, threads, input, Products::Beside(&[query, key, value]), projected);
                 let all = TileRows { vectors: projected, rows };

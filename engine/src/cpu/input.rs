@@ -186,10 +186,11 @@ const SMALLEST: f32 = 1e-30;
 #[inline(always)]
 fn quantize<S: Simd>(simd: S, low: S::F, high: S::F) -> ActivationBlock {
     let mut block = ActivationBlock::zeroed();
-    let magnitude = |x| simd.and_i32(simd.bits(x), simd.splat_i32(i32::MAX));
+    let positive = simd.splat_i32(i32::MAX);
+    let (a, b) = (simd.and_i32(simd.bits(low), positive), simd.and_i32(simd.bits(high), positive));
     let mut lanes = [0; LANES];
     // The bits of magnitudes are in the order of the magnitudes, infinity and NaN above all numbers.
-    simd.store_i32(simd.max_i32(magnitude(low), magnitude(high)), &mut lanes);
+    simd.store_i32(simd.max_i32(a, b), &mut lanes);
     let largest = f32::from_bits(lanes.into_iter().fold(0, i32::max) as u32);
     if !largest.is_finite() {
         (block.scale, block.sum) = (f32::NAN, f32::NAN);

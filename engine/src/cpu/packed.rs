@@ -143,14 +143,7 @@ fn tile_bytes(layout: &TensorLayout) -> usize {
 }
 
 /// Row `lane` of a tile, from row `index` of `rows`, whose codes are `codes`.
-fn write_row(
-    layout: &TensorLayout,
-    tile: &mut [u8],
-    lane: usize,
-    codes: &[u32],
-    rows: &WeightRows,
-    index: usize,
-) {
+fn write_row(layout: &TensorLayout, tile: &mut [u8], lane: usize, codes: &[u32], rows: &WeightRows, index: usize) {
     let q = match layout.format {
         WeightFormat::F32 => {
             for (to, code) in tile.chunks_exact_mut(TILE * 4).zip(codes) {

@@ -59,58 +59,115 @@ impl Kernel for Tiles<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { input, what, first, out } = self;
         for (index, out) in out.chunks_exact_mut(input.rows).enumerate() {
-            let mut tile = first + index;
-            match what {
-                Products::Beside(all) => {
-                    for weights in all {
-                        if tile < weights.matrix.tiles() {
-                            tile_rows(simd, input, *weights, tile, out, |_, sum, _| sum);
-                            break;
-                        }
-                        tile -= weights.matrix.tiles();
-                    }
-                }
-                Products::Added(weights) => {
-                    tile_rows(simd, input, weights, tile, out, |simd, sum, out| simd.add(out, sum));
-                }
-                Products::Gated(gate, up) => {
-                    tile_rows(simd, input, gate, tile, out, |_, sum, _| sum);
-                    tile_rows(simd, input, up, tile, out, |simd, up, gate| simd.mul(silu(simd, gate), up));
-                }
+            // One place where products are computed: each is all formats and numbers of rows over.
+            for (weights, tile, finish) in what.of_tile(first + index).into_iter().flatten() {
+                tile_rows(simd, input, weights, tile, finish, out);
             }
         }
     }
 }
 
-/// A tile with all rows; `finish` makes an output from the product and what the output holds.
+impl<'a> Products<'a> {
+    /// What is computed for a tile of the output: a matrix, its tile, and what becomes of the product.
+    fn of_tile(self, mut tile: usize) -> [Option<(Weights<'a>, usize, Finish)>; 2] {
+        match self {
+            Self::Beside(all) => {
+                for weights in all {
+                    if tile < weights.matrix.tiles() {
+                        return [Some((*weights, tile, Finish::Set)), None];
+                    }
+                    tile -= weights.matrix.tiles();
+                }
+                [None, None]
+            }
+            Self::Added(weights) => [Some((weights, tile, Finish::Add)), None],
+            Self::Gated(gate, up) => [Some((gate, tile, Finish::Set)), Some((up, tile, Finish::Gate))],
+        }
+    }
+}
+
+/// What becomes of a product.
+#[derive(Clone, Copy)]
+enum Finish {
+    /// It is the output.
+    Set,
+    /// It is added to the output.
+    Add,
+    /// It is multiplied with the output's silu.
+    Gate,
+}
+
+/// Where the products of a tile go. Not a closure: intrinsics are inlined into functions that are sure to be inlined, and
+/// a closure is not; as calls they took five times as long.
+struct Sink<'a, F> {
+    finish: Finish,
+    out: &'a mut [Vector],
+    bias: F,
+}
+
+impl<F: Copy> Sink<'_, F> {
+    #[inline(always)]
+    fn write<S: Simd<F = F>>(&mut self, simd: S, row: usize, product: F) {
+        let out = &mut self.out[row].0;
+        let product = simd.add(product, self.bias);
+        let finished = match self.finish {
+            Finish::Set => product,
+            Finish::Add => simd.add(simd.load(out), product),
+            Finish::Gate => simd.mul(silu(simd, simd.load(out)), product),
+        };
+        simd.store(finished, out);
+    }
+}
+
+/// A way to sixteen weights of a column.
+trait Column<const BYTES: usize> {
+    fn load<S: Simd>(simd: S, from: &[u8; BYTES]) -> S::F;
+}
+
+struct F32;
+struct F16;
+struct Bf16;
+
+impl Column<64> for F32 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[u8; 64]) -> S::F {
+        simd.from_bits(simd.words(from))
+    }
+}
+
+impl Column<32> for F16 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[u8; 32]) -> S::F {
+        simd.load_f16(from)
+    }
+}
+
+impl Column<32> for Bf16 {
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, from: &[u8; 32]) -> S::F {
+        simd.load_bf16(from)
+    }
+}
+
+/// A tile with all rows.
 #[inline(always)]
-fn tile_rows<S: Simd>(
-    simd: S,
-    input: &Input,
-    weights: Weights<'_>,
-    tile: usize,
-    out: &mut [Vector],
-    finish: impl Fn(S, S::F, S::F) -> S::F + Copy,
-) {
+fn tile_rows<S: Simd>(simd: S, input: &Input, weights: Weights<'_>, tile: usize, finish: Finish, out: &mut [Vector]) {
     let bias = simd.load(&weights.bias.map_or([0.0; LANES], |bias| bias[tile].0));
     let matrix = weights.matrix;
     let bytes = matrix.tile(tile);
     let q = |bits, group, mins| WeightFormat::Quantized(Quantization { bits, group, mins });
-    let mut write = |row: usize, sum: S::F| {
-        let held = simd.load(&out[row].0);
-        simd.store(finish(simd, simd.add(sum, bias), held), &mut out[row].0);
-    };
+    let sink = &mut Sink { finish, out, bias };
     // Constants, so that each format has a loop of its own.
     match matrix.layout().format {
-        f if f == q(4, 32, false) => quantized::<S, 4, 32, false>(simd, bytes, input, &mut write),
-        f if f == q(4, 32, true) => quantized::<S, 4, 32, true>(simd, bytes, input, &mut write),
-        f if f == q(8, 32, false) => quantized::<S, 8, 32, false>(simd, bytes, input, &mut write),
-        f if f == q(8, 32, true) => quantized::<S, 8, 32, true>(simd, bytes, input, &mut write),
-        f if f == q(8, 16, false) => quantized::<S, 8, 16, false>(simd, bytes, input, &mut write),
-        WeightFormat::Quantized(_) => quantized::<S, 8, 16, true>(simd, bytes, input, &mut write),
-        WeightFormat::F32 => dense::<S, 64>(simd, bytes, input, &mut write, |simd, x| simd.load(bytemuck::cast_ref(x))),
-        WeightFormat::F16 => dense::<S, 32>(simd, bytes, input, &mut write, S::load_f16),
-        WeightFormat::Bf16 => dense::<S, 32>(simd, bytes, input, &mut write, S::load_bf16),
+        f if f == q(4, 32, false) => quantized::<S, 4, 32, false>(simd, bytes, input, sink),
+        f if f == q(4, 32, true) => quantized::<S, 4, 32, true>(simd, bytes, input, sink),
+        f if f == q(8, 32, false) => quantized::<S, 8, 32, false>(simd, bytes, input, sink),
+        f if f == q(8, 32, true) => quantized::<S, 8, 32, true>(simd, bytes, input, sink),
+        f if f == q(8, 16, false) => quantized::<S, 8, 16, false>(simd, bytes, input, sink),
+        WeightFormat::Quantized(_) => quantized::<S, 8, 16, true>(simd, bytes, input, sink),
+        WeightFormat::F32 => dense::<S, 64, F32>(simd, bytes, input, sink),
+        WeightFormat::F16 => dense::<S, 32, F16>(simd, bytes, input, sink),
+        WeightFormat::Bf16 => dense::<S, 32, Bf16>(simd, bytes, input, sink),
     }
 }
 
@@ -119,19 +176,19 @@ fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
     simd: S,
     tile: &[u8],
     input: &Input,
-    write: &mut impl FnMut(usize, S::F),
+    sink: &mut Sink<'_, S::F>,
 ) {
     let mut row = 0;
     while row < input.rows {
         let left = input.rows - row;
         if S::ROWS >= 8 && left >= 8 {
-            row = quantized_rows::<S, 8, BITS, GROUP, MINS>(simd, tile, input, row, write);
+            row = quantized_rows::<S, 8, BITS, GROUP, MINS>(simd, tile, input, row, sink);
         } else if S::ROWS >= 4 && left >= 4 {
-            row = quantized_rows::<S, 4, BITS, GROUP, MINS>(simd, tile, input, row, write);
+            row = quantized_rows::<S, 4, BITS, GROUP, MINS>(simd, tile, input, row, sink);
         } else if S::ROWS >= 2 && left >= 2 {
-            row = quantized_rows::<S, 2, BITS, GROUP, MINS>(simd, tile, input, row, write);
+            row = quantized_rows::<S, 2, BITS, GROUP, MINS>(simd, tile, input, row, sink);
         } else {
-            row = quantized_rows::<S, 1, BITS, GROUP, MINS>(simd, tile, input, row, write);
+            row = quantized_rows::<S, 1, BITS, GROUP, MINS>(simd, tile, input, row, sink);
         }
     }
 }
@@ -143,7 +200,7 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
     tile: &[u8],
     input: &Input,
     first: usize,
-    write: &mut impl FnMut(usize, S::F),
+    sink: &mut Sink<'_, S::F>,
 ) -> usize {
     let parts = const { BlockParts::new(BITS, GROUP, MINS) };
     let blocks = tile.len() / parts.bytes;
@@ -153,7 +210,7 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
         let (codes, scales) = block.split_at(parts.codes);
         for group in 0..parts.groups {
             let scale = simd.load_f16(array(scales, group * TILE * 2));
-            let min = MINS.then(|| simd.load_f16(array(scales, (parts.groups + group) * TILE * 2)));
+            let min = if MINS { simd.load_f16(array(scales, (parts.groups + group) * TILE * 2)) } else { scale };
             let fours = group * GROUP as usize / 4..(group + 1) * GROUP as usize / 4;
             // Of one group, or of both less the first.
             let eight_sum = |block: &ActivationBlock| match (GROUP, group) {
@@ -172,11 +229,15 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
                         dots[m] = simd.four_add(dots[m], high, simd.four_times(*array(activations, pair * 8 + 4)));
                     }
                 }
-                std::array::from_fn(|m| {
-                    let dot = simd.four_sum(dots[m]);
+                let mut sums = [simd.splat_i32(0); M];
+                for m in 0..M {
+                    sums[m] = simd.four_sum(dots[m]);
                     // Without minima a code stands for code - 8.
-                    if MINS { dot } else { simd.sub_i32(dot, simd.splat_i32(eight_sum(&rows[m][index]))) }
-                })
+                    if !MINS {
+                        sums[m] = simd.sub_i32(sums[m], simd.splat_i32(eight_sum(&rows[m][index])));
+                    }
+                }
+                sums
             } else {
                 let mut dots = [simd.eight_zero(); M];
                 for four in fours {
@@ -186,25 +247,26 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
                         dots[m] = simd.eight_add(dots[m], codes, activations);
                     }
                 }
-                std::array::from_fn(|m| simd.eight_sum(dots[m], eight_sum(&rows[m][index])))
+                let mut sums = [simd.splat_i32(0); M];
+                for m in 0..M {
+                    sums[m] = simd.eight_sum(dots[m], eight_sum(&rows[m][index]));
+                }
+                sums
             };
             for m in 0..M {
                 let block = &rows[m][index];
                 let scale = simd.mul(scale, simd.splat(block.scale));
                 sums[m] = simd.add(sums[m], simd.mul(simd.to_f32(dots[m]), scale));
-                if let Some(min) = min {
-                    let sum = if GROUP as usize == BLOCK {
-                        block.sum
-                    } else {
-                        eight_sum(block) as f32 * 0.125 * block.scale
-                    };
+                if MINS {
+                    let sum =
+                        if GROUP as usize == BLOCK { block.sum } else { eight_sum(block) as f32 * 0.125 * block.scale };
                     sums[m] = simd.add(sums[m], simd.mul(min, simd.splat(sum)));
                 }
             }
         }
     }
     for (m, sum) in sums.into_iter().enumerate() {
-        write(first + m, sum);
+        sink.write(simd, first + m, sum);
     }
     first + M
 }
@@ -215,31 +277,29 @@ fn array<T, const N: usize>(slice: &[T], at: usize) -> &[T; N] {
 }
 
 #[inline(always)]
-fn dense<S: Simd, const BYTES: usize>(
+fn dense<S: Simd, const BYTES: usize, C: Column<BYTES>>(
     simd: S,
     tile: &[u8],
     input: &Input,
-    write: &mut impl FnMut(usize, S::F),
-    load: impl Fn(S, &[u8; BYTES]) -> S::F + Copy,
+    sink: &mut Sink<'_, S::F>,
 ) {
     let mut row = 0;
     while row < input.rows {
         if S::ROWS >= 4 && input.rows - row >= 4 {
-            row = dense_rows::<S, 4, BYTES>(simd, tile, input, row, write, load);
+            row = dense_rows::<S, 4, BYTES, C>(simd, tile, input, row, sink);
         } else {
-            row = dense_rows::<S, 1, BYTES>(simd, tile, input, row, write, load);
+            row = dense_rows::<S, 1, BYTES, C>(simd, tile, input, row, sink);
         }
     }
 }
 
 #[inline(always)]
-fn dense_rows<S: Simd, const M: usize, const BYTES: usize>(
+fn dense_rows<S: Simd, const M: usize, const BYTES: usize, C: Column<BYTES>>(
     simd: S,
     tile: &[u8],
     input: &Input,
     first: usize,
-    write: &mut impl FnMut(usize, S::F),
-    load: impl Fn(S, &[u8; BYTES]) -> S::F,
+    sink: &mut Sink<'_, S::F>,
 ) -> usize {
     let (columns, _) = tile.as_chunks::<BYTES>();
     let rows: [&[f32]; M] = std::array::from_fn(|m| &input.row_floats(first + m)[..columns.len()]);
@@ -247,20 +307,20 @@ fn dense_rows<S: Simd, const M: usize, const BYTES: usize>(
     let (fours, rest) = columns.as_chunks::<4>();
     for (index, four) in fours.iter().enumerate() {
         for (i, column) in four.iter().enumerate() {
-            let weights = load(simd, column);
+            let weights = C::load(simd, column);
             for m in 0..M {
                 sums[m][i] = simd.add(sums[m][i], simd.mul(weights, simd.splat(rows[m][index * 4 + i])));
             }
         }
     }
     for (index, column) in rest.iter().enumerate() {
-        let weights = load(simd, column);
+        let weights = C::load(simd, column);
         for m in 0..M {
             sums[m][0] = simd.add(sums[m][0], simd.mul(weights, simd.splat(rows[m][fours.len() * 4 + index])));
         }
     }
     for (m, [a, b, c, d]) in sums.into_iter().enumerate() {
-        write(first + m, simd.add(simd.add(a, b), simd.add(c, d)));
+        sink.write(simd, first + m, simd.add(simd.add(a, b), simd.add(c, d)));
     }
     first + M
 }

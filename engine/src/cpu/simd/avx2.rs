@@ -6,13 +6,13 @@
 
 use super::{Kernel, LANES, Simd};
 use std::arch::x86_64::{
-    __m256, __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256,
-    _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps,
-    _mm256_cvtps_epi32, _mm256_div_ps, _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_maddubs_epi16, _mm256_max_epi32, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
+    __m256, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_si256, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32,
+    _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_epi32, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
     _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_sign_epi8,
     _mm256_sll_epi32, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_epi32,
-    _mm256_sub_ps, _mm256_xor_si256, _mm_cvtsi32_si128,
+    _mm256_sub_ps, _mm256_xor_si256,
 };
 
 /// AVX2 and F16C: Haswell, Zen and later; with `VNNI`, Alder Lake, Zen 5 and later. There is one only if a `detect` made it.
@@ -56,14 +56,34 @@ impl<const VNNI: bool> Avx2<VNNI> {
 type F = [__m256; 2];
 type I = [__m256i; 2];
 
-#[inline(always)]
-fn both<A: Copy, B>(a: [A; 2], f: impl Fn(A) -> B) -> [B; 2] {
-    [f(a[0]), f(a[1])]
-}
-
-#[inline(always)]
-fn pairs<A: Copy, B: Copy, C>(a: [A; 2], b: [B; 2], f: impl Fn(A, B) -> C) -> [C; 2] {
-    [f(a[0], b[0]), f(a[1], b[1])]
+/// A macro and not a function of a closure: a closure might not be inlined, and its intrinsics then neither.
+macro_rules! both {
+    (|$a:ident, $b:ident| $call:expr) => {{
+        let (a, b) = ($a, $b);
+        [
+            {
+                let ($a, $b) = (a[0], b[0]);
+                intrinsic!($call)
+            },
+            {
+                let ($a, $b) = (a[1], b[1]);
+                intrinsic!($call)
+            },
+        ]
+    }};
+    (|$x:ident| $call:expr) => {{
+        let x = $x;
+        [
+            {
+                let $x = x[0];
+                intrinsic!($call)
+            },
+            {
+                let $x = x[1];
+                intrinsic!($call)
+            },
+        ]
+    }};
 }
 
 impl<const VNNI: bool> Simd for Avx2<VNNI> {
@@ -85,8 +105,8 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> F {
-        let (low, high) = halves(from);
-        intrinsic!([_mm256_loadu_ps(low.as_ptr()), _mm256_loadu_ps(high.as_ptr())])
+        let half = halves(from);
+        both!(|half| _mm256_loadu_ps(half.as_ptr()))
     }
     #[inline(always)]
     fn store(self, x: F, to: &mut [f32; LANES]) {
@@ -98,63 +118,65 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
     #[inline(always)]
     fn load_f16(self, from: &[u8; 32]) -> F {
-        let (low, high) = halves(from);
-        both([low, high], |half| intrinsic!(_mm256_cvtph_ps(_mm_loadu_si128(half.as_ptr().cast()))))
+        let half = halves(from);
+        both!(|half| _mm256_cvtph_ps(_mm_loadu_si128(half.as_ptr().cast())))
     }
     #[inline(always)]
     fn load_bf16(self, from: &[u8; 32]) -> F {
-        let (low, high) = halves(from);
-        both([low, high], |half| {
-            intrinsic!({
-                let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(half.as_ptr().cast()));
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
-            })
+        let half = halves(from);
+        both!(|half| {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(half.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
         })
     }
     #[inline(always)]
     fn add(self, a: F, b: F) -> F {
-        pairs(a, b, |a, b| intrinsic!(_mm256_add_ps(a, b)))
+        both!(|a, b| _mm256_add_ps(a, b))
     }
     #[inline(always)]
     fn sub(self, a: F, b: F) -> F {
-        pairs(a, b, |a, b| intrinsic!(_mm256_sub_ps(a, b)))
+        both!(|a, b| _mm256_sub_ps(a, b))
     }
     #[inline(always)]
     fn mul(self, a: F, b: F) -> F {
-        pairs(a, b, |a, b| intrinsic!(_mm256_mul_ps(a, b)))
+        both!(|a, b| _mm256_mul_ps(a, b))
     }
     #[inline(always)]
     fn div(self, a: F, b: F) -> F {
-        pairs(a, b, |a, b| intrinsic!(_mm256_div_ps(a, b)))
+        both!(|a, b| _mm256_div_ps(a, b))
     }
     #[inline(always)]
     fn max(self, a: F, b: F) -> F {
-        pairs(a, b, |a, b| intrinsic!(_mm256_max_ps(a, b)))
+        both!(|a, b| _mm256_max_ps(a, b))
     }
     #[inline(always)]
     fn min(self, a: F, b: F) -> F {
-        pairs(a, b, |a, b| intrinsic!(_mm256_min_ps(a, b)))
+        both!(|a, b| _mm256_min_ps(a, b))
     }
     #[inline(always)]
     fn round(self, x: F) -> I {
-        both(x, |x| intrinsic!(_mm256_cvtps_epi32(x)))
+        both!(|x| _mm256_cvtps_epi32(x))
     }
     #[inline(always)]
     fn to_f32(self, x: I) -> F {
-        both(x, |x| intrinsic!(_mm256_cvtepi32_ps(x)))
+        both!(|x| _mm256_cvtepi32_ps(x))
     }
     #[inline(always)]
     fn bits(self, x: F) -> I {
-        both(x, |x| intrinsic!(_mm256_castps_si256(x)))
+        both!(|x| _mm256_castps_si256(x))
     }
     #[inline(always)]
     fn from_bits(self, x: I) -> F {
-        both(x, |x| intrinsic!(_mm256_castsi256_ps(x)))
+        both!(|x| _mm256_castsi256_ps(x))
     }
 
     #[inline(always)]
     fn splat_i32(self, x: i32) -> I {
         [intrinsic!(_mm256_set1_epi32(x)); 2]
+    }
+    #[inline(always)]
+    fn words(self, from: &[u8; 64]) -> I {
+        self.bytes(from)
     }
     #[inline(always)]
     fn store_i32(self, x: I, to: &mut [i32; LANES]) {
@@ -166,37 +188,37 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
     #[inline(always)]
     fn add_i32(self, a: I, b: I) -> I {
-        pairs(a, b, |a, b| intrinsic!(_mm256_add_epi32(a, b)))
+        both!(|a, b| _mm256_add_epi32(a, b))
     }
     #[inline(always)]
     fn sub_i32(self, a: I, b: I) -> I {
-        pairs(a, b, |a, b| intrinsic!(_mm256_sub_epi32(a, b)))
+        both!(|a, b| _mm256_sub_epi32(a, b))
     }
     #[inline(always)]
     fn and_i32(self, a: I, b: I) -> I {
-        pairs(a, b, |a, b| intrinsic!(_mm256_and_si256(a, b)))
+        both!(|a, b| _mm256_and_si256(a, b))
     }
     #[inline(always)]
     fn max_i32(self, a: I, b: I) -> I {
-        pairs(a, b, |a, b| intrinsic!(_mm256_max_epi32(a, b)))
+        both!(|a, b| _mm256_max_epi32(a, b))
     }
     #[inline(always)]
     fn shift_left<const BITS: u32>(self, x: I) -> I {
-        both(x, |x| intrinsic!(_mm256_sll_epi32(x, _mm_cvtsi32_si128(BITS as i32))))
+        both!(|x| _mm256_sll_epi32(x, _mm_cvtsi32_si128(BITS as i32)))
     }
 
     #[inline(always)]
     fn bytes(self, from: &[u8; 64]) -> I {
-        let (low, high) = halves(from);
-        both([low, high], |half| intrinsic!(_mm256_loadu_si256(half.as_ptr().cast())))
+        let half = halves(from);
+        both!(|half| _mm256_loadu_si256(half.as_ptr().cast()))
     }
     #[inline(always)]
     fn low_nibbles(self, x: I) -> I {
-        both(x, |x| intrinsic!(_mm256_and_si256(x, _mm256_set1_epi8(15))))
+        both!(|x| _mm256_and_si256(x, _mm256_set1_epi8(15)))
     }
     #[inline(always)]
     fn high_nibbles(self, x: I) -> I {
-        both(x, |x| intrinsic!(_mm256_and_si256(_mm256_srli_epi16::<4>(x), _mm256_set1_epi8(15))))
+        both!(|x| _mm256_and_si256(_mm256_srli_epi16::<4>(x), _mm256_set1_epi8(15)))
     }
     #[inline(always)]
     fn four_times(self, activations: [i8; 4]) -> I {
@@ -208,19 +230,16 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
     #[inline(always)]
     fn four_add(self, sum: I, codes: I, activations: I) -> I {
-        let dot = |i: usize| {
-            if VNNI {
-                intrinsic!(_mm256_dpbusd_avx_epi32(sum[i], codes[i], activations[i]))
-            } else {
-                // At most 8 * 2 * 15 * 127 = 30480.
-                intrinsic!(_mm256_add_epi16(sum[i], _mm256_maddubs_epi16(codes[i], activations[i])))
-            }
-        };
-        [dot(0), dot(1)]
+        if VNNI {
+            return dpbusd(sum, codes, activations);
+        }
+        // At most 8 * 2 * 15 * 127 = 30480.
+        let pairs = both!(|codes, activations| _mm256_maddubs_epi16(codes, activations));
+        both!(|sum, pairs| _mm256_add_epi16(sum, pairs))
     }
     #[inline(always)]
     fn four_sum(self, sum: I) -> I {
-        if VNNI { sum } else { both(sum, |x| intrinsic!(_mm256_madd_epi16(x, _mm256_set1_epi16(1)))) }
+        if VNNI { sum } else { both!(|sum| _mm256_madd_epi16(sum, _mm256_set1_epi16(1))) }
     }
     #[inline(always)]
     fn eight_zero(self) -> I {
@@ -228,18 +247,14 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
     #[inline(always)]
     fn eight_add(self, sum: I, codes: I, activations: I) -> I {
-        let dot = |i: usize| {
-            intrinsic!(if VNNI {
-                let unsigned = _mm256_xor_si256(codes[i], _mm256_set1_epi8(i8::MIN));
-                _mm256_dpbusd_avx_epi32(sum[i], unsigned, activations[i])
-            } else {
-                // At most 2 * 128 * 127 = 32512.
-                let magnitudes = _mm256_sign_epi8(codes[i], codes[i]);
-                let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_sign_epi8(activations[i], codes[i]));
-                _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-            })
-        };
-        [dot(0), dot(1)]
+        if VNNI {
+            return dpbusd(sum, both!(|codes| _mm256_xor_si256(codes, _mm256_set1_epi8(i8::MIN))), activations);
+        }
+        let magnitudes = both!(|codes| _mm256_sign_epi8(codes, codes));
+        let activations = both!(|activations, codes| _mm256_sign_epi8(activations, codes));
+        // At most 2 * 128 * 127 = 32512.
+        let pairs = both!(|magnitudes, activations| _mm256_maddubs_epi16(magnitudes, activations));
+        both!(|sum, pairs| _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))))
     }
     #[inline(always)]
     fn eight_sum(self, sum: I, eight_times: i32) -> I {
@@ -248,6 +263,15 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
 }
 
 #[inline(always)]
-fn halves<T, const N: usize>(all: &[T; N]) -> (&[T], &[T]) {
-    all.split_at(N / 2)
+fn dpbusd(sum: I, codes: I, activations: I) -> I {
+    intrinsic!([
+        _mm256_dpbusd_avx_epi32(sum[0], codes[0], activations[0]),
+        _mm256_dpbusd_avx_epi32(sum[1], codes[1], activations[1]),
+    ])
+}
+
+#[inline(always)]
+fn halves<T, const N: usize>(all: &[T; N]) -> [&[T]; 2] {
+    let (low, high) = all.split_at(N / 2);
+    [low, high]
 }

@@ -7,9 +7,8 @@ use std::arch::x86_64::{
     __m512, __m512i, _mm256_loadu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
     _mm512_castsi512_ps, _mm512_cvtepi32_ps, _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_cvtps_epi32, _mm512_div_ps,
     _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_max_epi32, _mm512_max_ps, _mm512_min_ps,
-    _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512,
-    _mm512_slli_epi32, _mm512_srli_epi16, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_sub_ps,
-    _mm512_xor_si512,
+    _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32,
+    _mm512_srli_epi16, _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_sub_ps, _mm512_xor_si512,
 };
 
 /// AVX-512 with VNNI: Ice Lake, Zen 4 and later. There is one only if [`Avx512::detect`] made it.
@@ -121,6 +120,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn splat_i32(self, x: i32) -> __m512i {
         intrinsic!(_mm512_set1_epi32(x))
+    }
+    #[inline(always)]
+    fn words(self, from: &[u8; 64]) -> __m512i {
+        self.bytes(from)
     }
     #[inline(always)]
     fn store_i32(self, x: __m512i, to: &mut [i32; LANES]) {

@@ -69,6 +69,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn from_bits(self, x: Self::I) -> Self::F;
 
     fn splat_i32(self, x: i32) -> Self::I;
+    /// Little endian.
+    fn words(self, from: &[u8; 64]) -> Self::I;
     fn store_i32(self, x: Self::I, to: &mut [i32; LANES]);
     fn add_i32(self, a: Self::I, b: Self::I) -> Self::I;
     fn sub_i32(self, a: Self::I, b: Self::I) -> Self::I;

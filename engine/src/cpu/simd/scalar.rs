@@ -15,9 +15,7 @@ type B = [u8; 64];
 #[inline(always)]
 fn dot(sum: I, codes: B, activations: B, code: impl Fn(u8) -> i32) -> I {
     from_fn(|lane| {
-        (0..4).fold(sum[lane], |sum, i| {
-            sum + code(codes[lane * 4 + i]) * i32::from(activations[lane * 4 + i] as i8)
-        })
+        (0..4).fold(sum[lane], |sum, i| sum + code(codes[lane * 4 + i]) * i32::from(activations[lane * 4 + i] as i8))
     })
 }
 
@@ -97,6 +95,10 @@ impl Simd for Scalar {
     #[inline(always)]
     fn splat_i32(self, x: i32) -> I {
         [x; LANES]
+    }
+    #[inline(always)]
+    fn words(self, from: &[u8; 64]) -> I {
+        from_fn(|lane| i32::from_le_bytes([from[lane * 4], from[lane * 4 + 1], from[lane * 4 + 2], from[lane * 4 + 3]]))
     }
     #[inline(always)]
     fn store_i32(self, x: I, to: &mut I) {
