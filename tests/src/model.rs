@@ -5,9 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions, Loaded, Loader, WeightFiles};
 
-/// The CPU twins.
+/// The processor, as fast as it can.
 pub fn cpu() -> Device {
     Device::Cpu
+}
+
+/// The CPU twins.
+pub fn cpu_reference() -> Device {
+    Device::CpuReference
 }
 
 /// Mesa's software Vulkan driver, which `cargo xtask setup` installs. A test that needs it fails without it.

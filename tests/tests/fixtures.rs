@@ -1,15 +1,15 @@
-//! The tiny checkpoints against `transformers`, on the CPU twins and on lavapipe.
+//! The tiny checkpoints against `transformers`, on the CPU, on its twins and on lavapipe.
 
 use tilewright_engine::LoadOptions;
 use tilewright_plan::{ChunkOutput, SamplingParams};
 use tilewright_tests::drive::Driver;
 use tilewright_tests::fixture::{self, assert_close};
-use tilewright_tests::model::{cpu, lavapipe, lavapipe_with_bindings_of, open_fixture};
+use tilewright_tests::model::{cpu, cpu_reference, lavapipe, lavapipe_with_bindings_of, open_fixture};
 
 const FIXTURES: [&str; 2] = ["llama", "llama3-rope"];
 
-fn drivers(name: &str) -> [(&'static str, Driver); 2] {
-    [("cpu", cpu()), ("lavapipe", lavapipe())]
+fn drivers(name: &str) -> [(&'static str, Driver); 3] {
+    [("cpu", cpu()), ("twins", cpu_reference()), ("lavapipe", lavapipe())]
         .map(|(label, device)| (label, Driver::new(open_fixture(name, device, LoadOptions::default()).executor)))
 }
 

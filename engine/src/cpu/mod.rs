@@ -21,6 +21,8 @@ mod product;
 pub mod reference;
 mod simd;
 mod stages;
+#[cfg(test)]
+mod tests;
 mod threads;
 mod tiles;
 mod vector_math;

@@ -154,8 +154,9 @@ fn write_row(layout: &TensorLayout, tile: &mut [u8], lane: usize, codes: &[u32],
         WeightFormat::F16 | WeightFormat::Bf16 => {
             for (to, code) in tile.chunks_mut(TILE * 4).zip(codes) {
                 to[lane * 2..][..2].copy_from_slice(&(*code as u16).to_le_bytes());
-                if let Some(to) = to.get_mut(TILE * 2 + lane * 2..) {
-                    to[..2].copy_from_slice(&((code >> 16) as u16).to_le_bytes());
+                // The last column of an odd number has no other beside it.
+                if let Some(to) = to.get_mut(TILE * 2 + lane * 2..TILE * 2 + lane * 2 + 2) {
+                    to.copy_from_slice(&((code >> 16) as u16).to_le_bytes());
                 }
             }
             return;

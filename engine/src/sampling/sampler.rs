@@ -7,6 +7,7 @@
 
 use super::{TokenHistory, random::gumbel};
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use tilewright_plan::{SamplingParams, TokenId};
 
 /// A token drawn from logits.
@@ -23,13 +24,13 @@ pub struct Drawn {
 /// Draws the token at `position` from `logits` f32 `[vocabulary]`, which are finite. The logits are changed.
 pub fn sample(logits: &mut [f32], params: &SamplingParams, history: &TokenHistory, position: u32) -> Drawn {
     let natural = params.top_logprobs.map(|count| (log_sum_exp(logits), top(logits, count as usize)));
-    let raw = params.top_logprobs.is_some().then(|| logits.to_vec());
+    let unchanged = params.top_logprobs.map(|_| before(logits, params, history));
     penalize(logits, params, history);
     let token = if params.temperature <= 0.0 { argmax(logits) } else { draw(logits, params, position) };
     let (norm, top) = natural.unwrap_or_default();
     Drawn {
         token: TokenId(token),
-        logprob: raw.map(|logits| logits[token as usize] - norm),
+        logprob: unchanged.map(|before| before.get(&token).copied().unwrap_or(logits[token as usize]) - norm),
         top_logprobs: top.into_iter().map(|(token, logit)| (TokenId(token), logit - norm)).collect(),
     }
 }
@@ -39,6 +40,13 @@ pub fn log_probabilities(logits: &[f32], token: TokenId, count: u32) -> (f32, Ve
     let norm = log_sum_exp(logits);
     let most_likely = top(logits, count as usize).into_iter().map(|(token, logit)| (TokenId(token), logit - norm));
     (logits.get(token.0 as usize).map_or(f32::NEG_INFINITY, |logit| logit - norm), most_likely.collect())
+}
+
+/// The logits that biases and penalties may change: a few, where a copy would be the vocabulary.
+fn before(logits: &[f32], params: &SamplingParams, history: &TokenHistory) -> BTreeMap<u32, f32> {
+    let biased = params.logit_bias.iter().map(|(token, _)| token.0);
+    let changed = biased.chain(history.iter().map(|(token, _)| token.0));
+    changed.filter_map(|token| logits.get(token as usize).map(|&logit| (token, logit))).collect()
 }
 
 /// Adds biases, then applies penalties.
@@ -62,15 +70,19 @@ fn penalize(logits: &mut [f32], params: &SamplingParams, history: &TokenHistory)
     }
 }
 
-/// The largest logit, the lowest id among equals.
+/// The largest logit, the lowest id among equals. Two passes, as the compiler has vectors for each of them: what a maximum that
+/// remembers its place has not.
 fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = token;
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let (chunks, rest) = logits.as_chunks::<16>();
+    let mut lanes = [f32::NEG_INFINITY; 16];
+    for chunk in chunks {
+        for (lane, &logit) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, logit);
         }
     }
-    best as u32
+    let best = lanes.into_iter().chain(rest.iter().copied()).fold(f32::NEG_INFINITY, larger);
+    logits.iter().position(|&logit| logit == best).unwrap_or(0) as u32
 }
 
 /// Draws from the candidates that top-k, top-p and min-p leave.
