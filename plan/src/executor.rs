@@ -18,7 +18,7 @@ pub trait Executor {
     /// [`is_loss`](ExecutorError::is_loss) the executor is of no more use, after any other it is unchanged.
     fn issue(&mut self, step: StepId, plan: StepPlan) -> StepFuture;
 
-    /// What computes, for a person to read: "NVIDIA H100 (Vulkan)", "CPU reference, 2 threads".
+    /// What computes, for a person to read: "NVIDIA H100 (Vulkan)", "CPU with AVX2, 2 threads".
     fn device(&self) -> String;
 }
 

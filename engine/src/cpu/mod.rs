@@ -9,8 +9,11 @@
 //! - `kv_cache`, `attention`: keys and values in blocks, and attention over them
 //! - `stages`, `executor`: the program's operations, joined, and a step
 //! - `threads`: who computes
+//! - `self_check`: whether vectors compute what they should
 //!
 //! [`CpuReference`](reference::CpuReference) carries out the same program with the kernels' twins, to be read and to be compared with.
+
+#![allow(clippy::inline_always, reason = "an intrinsic is one instruction only within the function compiled for it")]
 
 mod attention;
 mod executor;
@@ -19,6 +22,7 @@ mod kv_cache;
 mod packed;
 mod product;
 pub mod reference;
+mod self_check;
 mod simd;
 mod stages;
 #[cfg(test)]
@@ -29,4 +33,5 @@ mod vector_math;
 mod weights;
 
 pub use executor::CpuExecutor;
+pub use self_check::vectors_are_right;
 pub use weights::CpuWeights;

@@ -168,7 +168,12 @@ impl Isa {
 
     /// The best.
     pub(crate) fn detect() -> Self {
-        Self::available().pop().unwrap_or(Self::Scalar(scalar::Scalar))
+        Self::available().pop().unwrap_or(Self::without_vectors())
+    }
+
+    /// What is always there.
+    pub(crate) fn without_vectors() -> Self {
+        Self::Scalar(scalar::Scalar)
     }
 
     /// For people.

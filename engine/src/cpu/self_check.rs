@@ -1,0 +1,52 @@
+//! Whether this machine's vectors compute what they should.
+//!
+//! Relaxed SIMD is young: the baseline compiler of V8 11.3 (Node 20) gets `i32x4.relaxed_dot_i8x16_i7x16_add` wrong, the optimizing one
+//! right, so that answers begin as noise and turn into sense within a second. Whoever loads a module with it asks here first,
+//! and loads the one without where the answer is no: that one is a fifth slower.
+
+use super::input::{Forms, Input, Source};
+use super::packed::PackedMatrix;
+use super::product::{Products, Weights, products};
+use super::simd::Isa;
+use super::threads::Threads;
+use super::tiles::Vector;
+use crate::sampling::random::philox;
+use crate::weights::{Quantization, TensorLayout, WeightFormat, WeightRows};
+use half::f16;
+
+/// Compares integer products of the best instruction set with those without vectors, to the bit. Takes less than a millisecond.
+///
+/// Called before anything else, it sees the code of the browser's baseline compiler.
+pub fn vectors_are_right() -> bool {
+    let quantized = |bits, mins| WeightFormat::Quantized(Quantization { bits, group: 32, mins });
+    [quantized(4, false), quantized(4, true), quantized(8, false)].into_iter().all(|format| {
+        let layout = TensorLayout { rows: 32, cols: 96, format };
+        let mut noise = (0..).map(|i| philox([i, 0, 0, 0], [7, 3])[0]);
+        let mut rows = WeightRows::zeroed(&layout, layout.rows);
+        rows.codes.iter_mut().zip(&mut noise).for_each(|(code, noise)| *code = noise);
+        rows.scales.fill(f16::from_f32(0.125));
+        rows.mins.fill(f16::from_f32(-0.5));
+        let activations: Vec<f32> = noise.take(7 * 96).map(|noise| noise as i32 as f32).collect();
+        let Some(mut matrix) = PackedMatrix::try_zeroed(layout) else { return false };
+        matrix.write_rows(0, &rows);
+        let run = |isa: Isa| {
+            let threads = Threads::new(Some(1));
+            let mut input = Input::default();
+            let forms = Forms { quantized: true, dense: false };
+            input.fill(isa, &threads, forms, (7, 96), Source::Plain(&activations));
+            let mut out = vec![Vector::default(); matrix.tiles() * 7];
+            let weights = Weights { matrix: &matrix, bias: None };
+            products(isa, &threads, &input, Products::Beside(&[weights]), &mut out);
+            out
+        };
+        run(Isa::detect()) == run(Isa::without_vectors())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_machine_computes_what_it_should() {
+        assert!(super::vectors_are_right());
+    }
+}
