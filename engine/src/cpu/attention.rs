@@ -46,8 +46,8 @@ impl Attention<'_> {
         parts.resize(units * part_count * size, 0.0);
         threads.chunks_mut(parts, size, &|index, out| {
             let (unit, part) = (index / part_count, index % part_count);
-            let part = Part { attention: self, row: unit / kv_heads, kv_head: unit % kv_heads, part, out };
-            isa.run(part);
+            let first = part * PART;
+            isa.run(Part { attention: self, row: unit / kv_heads, kv_head: unit % kv_heads, first, out });
         });
         let width = self.heads_per_kv() * self.config.head_dim as usize;
         for (parts, out) in parts.chunks_exact(part_count * size).zip(out.chunks_exact_mut(width)) {
@@ -77,7 +77,8 @@ struct Part<'a, 'b> {
     attention: Attention<'a>,
     row: usize,
     kv_head: usize,
-    part: usize,
+    /// Its first key.
+    first: usize,
     out: &'b mut [f32],
 }
 
@@ -86,11 +87,10 @@ impl Kernel for Part<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { attention, row: index, kv_head, part, out } = self;
+        let Self { attention, row: index, kv_head, first, out } = self;
         let Attention { config, step, cache, query } = attention;
         let row = step.rows[index];
         let (heads, head_dim, width) = (attention.heads_per_kv(), config.head_dim as usize, cache.value_width());
-        let first = part * PART;
         let keys = (row.position as usize + 1).saturating_sub(first).min(PART);
         if keys == 0 {
             out[heads * width..].fill(0.0);
@@ -105,7 +105,9 @@ impl Kernel for Part<'_, '_> {
         columns(query, index, kv_head * heads * head_dim, &mut queries);
         for query in queries.chunks_exact_mut(head_dim) {
             rotate(query, &step.rotations[index * pairs..][..pairs], config.rope.interleaved);
-            query.iter_mut().for_each(|x| *x *= scale);
+            for x in query {
+                *x *= scale;
+            }
         }
         // [heads, keys], in whole vectors
         let mut scores = vec![Vector::default(); heads * table.len()];

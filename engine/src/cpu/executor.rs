@@ -155,7 +155,7 @@ impl Pass<'_> {
                 projected.resize((values_at + tiles(config.kv_width())) * rows, Vector::default());
                 products(isa, threads, input, Products::Beside(&[query, key, value]), projected);
                 let all = TileRows { vectors: projected, rows };
-                let kv = (all.from_tile(keys_at), all.from_tile(values_at));
+                let kv = (all.skip(keys_at), all.skip(values_at));
                 self.cache[*layer as usize].write(config, threads, &step.rows, &step.rotations, kv);
             }
             Stage::Attention { layer } => {

@@ -228,7 +228,7 @@ pub(crate) mod tests {
                 let mut pair = |to_bits: &dyn Fn(f32) -> u16| {
                     let (low, high) = (to_bits(unit(word())), to_bits(unit(word())));
                     let bits = [index * 2 < cols, index * 2 + 1 < cols];
-                    u32::from(low) * u32::from(bits[0]) | (u32::from(high) * u32::from(bits[1])) << 16
+                    (u32::from(low) * u32::from(bits[0])) | ((u32::from(high) * u32::from(bits[1])) << 16)
                 };
                 *code = match layout.format {
                     WeightFormat::F32 if index < cols => unit(word()).to_bits(),

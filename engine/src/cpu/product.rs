@@ -131,7 +131,7 @@ struct Bf16;
 impl Column<64> for F32 {
     #[inline(always)]
     fn load<S: Simd>(simd: S, from: &[u8; 64]) -> S::F {
-        simd.from_bits(simd.words(from))
+        simd.of_bits(simd.words(from))
     }
 }
 

@@ -26,7 +26,7 @@ impl<'a> TileRows<'a> {
     }
 
     /// Tiles from `first` on.
-    pub(crate) fn from_tile(self, first: usize) -> Self {
+    pub(crate) fn skip(self, first: usize) -> Self {
         Self { vectors: &self.vectors[first * self.rows..], ..self }
     }
 }

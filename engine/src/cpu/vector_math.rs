@@ -21,7 +21,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::F) -> S::F {
     }
     let power = simd.add(simd.add(simd.mul(simd.mul(p, r), r), r), simd.splat(1.0));
     // 2^n by its bits.
-    let scale = simd.from_bits(simd.shift_left::<23>(simd.add_i32(n, simd.splat_i32(127))));
+    let scale = simd.of_bits(simd.shift_left::<23>(simd.add_i32(n, simd.splat_i32(127))));
     simd.mul(power, scale)
 }
 

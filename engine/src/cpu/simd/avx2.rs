@@ -166,7 +166,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         both!(|x| _mm256_castps_si256(x))
     }
     #[inline(always)]
-    fn from_bits(self, x: I) -> F {
+    fn of_bits(self, x: I) -> F {
         both!(|x| _mm256_castsi256_ps(x))
     }
 

@@ -113,7 +113,7 @@ impl Simd for Avx512 {
         intrinsic!(_mm512_castps_si512(x))
     }
     #[inline(always)]
-    fn from_bits(self, x: __m512i) -> __m512 {
+    fn of_bits(self, x: __m512i) -> __m512 {
         intrinsic!(_mm512_castsi512_ps(x))
     }
 

@@ -66,7 +66,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn round(self, x: Self::F) -> Self::I;
     fn to_f32(self, x: Self::I) -> Self::F;
     fn bits(self, x: Self::F) -> Self::I;
-    fn from_bits(self, x: Self::I) -> Self::F;
+    fn of_bits(self, x: Self::I) -> Self::F;
 
     fn splat_i32(self, x: i32) -> Self::I;
     /// Little endian.

@@ -209,7 +209,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
         four!(|x| vreinterpretq_s32_f32(x))
     }
     #[inline(always)]
-    fn from_bits(self, x: I) -> F {
+    fn of_bits(self, x: I) -> F {
         four!(|x| vreinterpretq_f32_s32(x))
     }
 

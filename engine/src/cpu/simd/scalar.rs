@@ -88,7 +88,7 @@ impl Simd for Scalar {
         x.map(|x| x.to_bits() as i32)
     }
     #[inline(always)]
-    fn from_bits(self, x: I) -> F {
+    fn of_bits(self, x: I) -> F {
         x.map(|x| f32::from_bits(x as u32))
     }
 

@@ -202,7 +202,7 @@ impl Simd for Wasm {
         x
     }
     #[inline(always)]
-    fn from_bits(self, x: V) -> V {
+    fn of_bits(self, x: V) -> V {
         x
     }
 
