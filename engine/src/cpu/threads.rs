@@ -35,7 +35,7 @@ impl Threads {
 
 #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
 impl Threads {
-    /// Those of the global pool, which `wasm-bindgen-rayon` starts; `count` may keep some of them out of it.
+    /// Those of the global pool, which `wasm-bindgen-rayon` starts before; with a `count` of one, the caller alone.
     pub(crate) fn new(count: Option<usize>) -> Self {
         Self { count: rayon::current_num_threads().min(count.unwrap_or(usize::MAX)).max(1) }
     }
