@@ -7,7 +7,7 @@ use std::time::Instant;
 use tilewright_engine::bench::{KernelReport, Report, RunReport, Suite};
 use tilewright_engine::load::load_shape;
 use tilewright_engine::model::shapes::Shape;
-use tilewright_engine::{Device, Gpu, GpuOptions, Loaded};
+use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions, Loaded};
 use tilewright_plan::ExecutorError;
 
 /// What a token's keys and values take at most in models of up to eight billion weights, for a file that was not read yet.
@@ -72,17 +72,18 @@ fn target(command: &Bench) -> String {
 }
 
 async fn load(command: &Bench, suite: &Suite, device: Device) -> Result<Loaded, CliError> {
+    let with_threads = |options| LoadOptions { threads: command.threads.map(usize::from), ..options };
     match (&command.what.shape, &command.what.model) {
         (Some(name), _) => {
             let shape = Shape::named(name).ok_or_else(|| invalid(format!("there is no shape {name}")))?;
             suite.check_model(name, &shape.config())?;
-            let options = suite.load_options(shape.config().kv_bytes_per_token());
+            let options = with_threads(suite.load_options(shape.config().kv_bytes_per_token()));
             let loaded = load_shape(device, &shape, &options, &mut |_, _| ()).await;
             loaded.map_err(|error| CliError::Load(tilewright_host::LoadError::Weights(error)))
         }
         (None, Some(path)) => {
             let path = ModelPath::find(path)?;
-            let options = suite.load_options(KV_BYTES_PER_TOKEN);
+            let options = with_threads(suite.load_options(KV_BYTES_PER_TOKEN));
             Ok(tilewright_host::load_weights(&path.files, path.layout, device, options, &mut |_| ()).await?)
         }
         (None, None) => Err(invalid("neither a model nor a shape was named".to_owned())),

@@ -1,4 +1,5 @@
-//! SmolLM2-135M-Instruct against the reference: six prompts on the CPU twins, two on lavapipe.
+//! SmolLM2-135M-Instruct against the reference: six prompts on the CPU twins, two on lavapipe; and the CPU executor, which
+//! rounds activations to bytes, against the twins.
 //!
 //! The reference's own answer is fed back after the prompt, all in one pass: every step is compared, also those after one
 //! where the two best tokens are too close to call.
@@ -9,7 +10,7 @@ use tilewright_engine::{Device, LoadOptions};
 use tilewright_plan::SamplingParams;
 use tilewright_tests::drive::Driver;
 use tilewright_tests::fixture;
-use tilewright_tests::model::{cpu, lavapipe, lavapipe_with_integers, open_smollm2};
+use tilewright_tests::model::{cpu, cpu_reference, lavapipe, lavapipe_with_integers, open_smollm2};
 
 struct Case {
     name: String,
@@ -77,7 +78,7 @@ fn compare(device: Device, label: &str, cases: &[Case]) {
 fn all_six_prompts_agree_on_the_cpu_twins() {
     let cases = cases();
     assert_eq!(cases.len(), 6);
-    compare(cpu(), "cpu", &cases);
+    compare(cpu_reference(), "twins", &cases);
 }
 
 #[test]
@@ -95,8 +96,8 @@ fn integer_products_cost_less_than_a_hundredth_of_a_nat_on_lavapipe() {
     let mut cases = cases();
     cases.sort_by_key(|case| case.prompt.len() + case.steps.len());
     let options = LoadOptions { max_context: Some(1024), ..LoadOptions::default() };
-    let [mut exact, mut integers] =
-        [cpu(), lavapipe_with_integers()].map(|device| Driver::new(open_smollm2(device, options.clone()).executor));
+    let [mut exact, mut integers] = [cpu_reference(), lavapipe_with_integers()]
+        .map(|device| Driver::new(open_smollm2(device, options.clone()).executor));
     let (mut positions, mut agreed) = (0, 0);
     for (case, rows) in cases[..2].iter().zip([16, 64]) {
         let mut text = case.prompt.clone();
@@ -126,4 +127,39 @@ fn log_softmax(row: &[f32]) -> Vec<f64> {
     let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let norm = row.iter().map(|&logit| f64::from(logit - largest).exp()).sum::<f64>().ln();
     row.iter().map(|&logit| f64::from(logit - largest) - norm).collect()
+}
+
+fn best(row: &[f32]) -> usize {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a))).unwrap()
+}
+
+#[test]
+fn quantized_activations_cost_under_0_02_nats_a_token_and_one_choice_in_twenty() {
+    let options = LoadOptions { max_context: Some(1024), ..LoadOptions::default() };
+    let [mut reference, mut fast] =
+        [cpu_reference(), cpu()].map(|device| Driver::new(open_smollm2(device, options.clone()).executor));
+    let (mut divergence, mut agreed, mut steps, mut chosen) = (0.0, 0, 0, 0);
+    for case in &cases() {
+        let mut text = case.prompt.clone();
+        text.extend(case.steps.iter().map(|(id, _)| id));
+        text.pop();
+        let [reference, fast] = [&mut reference, &mut fast].map(|driver| driver.logits(&text, 64));
+        let vocabulary = fast.len() / text.len();
+        let answer = case.prompt.len() - 1;
+        let rows = reference.chunks(vocabulary).zip(fast.chunks(vocabulary)).skip(answer);
+        for ((reference, fast), (id, _)) in rows.zip(&case.steps) {
+            let (p, q) = (log_softmax(reference), log_softmax(fast));
+            divergence += p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum::<f64>();
+            agreed += usize::from(best(reference) == best(fast));
+            chosen += usize::from(best(fast) == *id as usize);
+            steps += 1;
+        }
+    }
+    let (mean, share) = (divergence / f64::from(steps), agreed as f64 / f64::from(steps));
+    println!(
+        "{steps} steps: {mean:.5} nats a token from the twins, {:.2} % of choices theirs, {:.2} % the file's",
+        100.0 * share,
+        100.0 * chosen as f64 / f64::from(steps)
+    );
+    assert!(mean < 0.02 && share >= 0.95, "{mean} nats, {share}");
 }

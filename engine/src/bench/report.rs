@@ -133,6 +133,7 @@ impl Suite {
                 None => self.kv_bytes(kv_bytes_per_token),
             }),
             max_rows: self.max_rows,
+            ..LoadOptions::default()
         }
     }
 

@@ -60,7 +60,7 @@ impl CpuExecutor {
     /// Over loaded weights, with so many threads, by default one for each core.
     ///
     /// # Errors
-    /// When the model's family has an operation that is not built here.
+    /// When the model's family has an operation that is not built here, or there is no memory for keys and values.
     pub fn new(
         config: ModelConfig,
         weights: CpuWeights,
@@ -80,12 +80,20 @@ impl CpuExecutor {
         let Some(stages) = stages(&Program::new(&config)).filter(|_| capacity.block_size as usize == SLOTS) else {
             return Err(LoadError::NoKernels { family: config.family.name });
         };
+        let cache: Option<_> = (0..config.layers).map(|_| KvCache::new(&config, capacity.blocks)).collect();
+        let Some(cache) = cache else {
+            return Err(LoadError::NoMemoryForKv {
+                kv_bytes: u64::from(capacity.blocks) * SLOTS as u64 * config.kv_bytes_per_token(),
+                tokens: capacity.blocks * capacity.block_size,
+                weights_bytes: weights.bytes(),
+            });
+        };
         Ok(Self {
             frequencies: config.rope.frequencies(),
             machine: Machine {
                 isa,
                 threads: Threads::new(threads),
-                cache: (0..config.layers).map(|_| KvCache::new(&config, capacity.blocks)).collect(),
+                cache,
                 config,
                 stages,
                 weights,

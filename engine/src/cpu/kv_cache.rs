@@ -23,11 +23,17 @@ pub(crate) struct KvCache {
 }
 
 impl KvCache {
-    pub(crate) fn new(config: &ModelConfig, blocks: u32) -> Self {
+    /// Of so many blocks; `None` when there is not that much memory.
+    pub(crate) fn new(config: &ModelConfig, blocks: u32) -> Option<Self> {
+        // Asked for first, as `vec!` would end the process; and then by `vec!`, whose zeros take no memory until they are written.
+        fn zeroed(count: usize) -> Option<Vec<f32>> {
+            Vec::<f32>::new().try_reserve_exact(count).ok()?;
+            Some(vec![0.0; count])
+        }
         let (blocks, head_dim) = (blocks as usize, config.head_dim as usize);
         let all = blocks * SLOTS * config.kv_heads as usize;
-        let (keys, values) = (vec![0.0; all * head_dim], vec![0.0; all * head_dim.next_multiple_of(LANES)]);
-        Self { keys, values, blocks, head_dim }
+        let values = zeroed(all * head_dim.next_multiple_of(LANES))?;
+        Some(Self { keys: zeroed(all * head_dim)?, values, blocks, head_dim })
     }
 
     pub(crate) fn head_dim(&self) -> usize {

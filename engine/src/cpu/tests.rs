@@ -229,7 +229,7 @@ fn attention_over_paged_keys_is_the_twins() {
         let mut first: Option<Vec<f32>> = None;
         for (isa, threads) in Isa::available().into_iter().zip([1, 2, 3].into_iter().cycle()) {
             let threads = Threads::new(Some(threads));
-            let mut cache = KvCache::new(&config, blocks);
+            let mut cache = KvCache::new(&config, blocks).unwrap();
             cache.write(&config, &threads, &step.rows, &step.rotations, (of(&key), of(&value)));
             let mut out = vec![0.0; rows * query_width];
             let attention = Attention { config: &config, step: &step, cache: &cache, query: of(&query) };

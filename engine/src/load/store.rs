@@ -2,8 +2,8 @@
 
 use super::LoadError;
 use super::capacity::{
-    CPU_ROWS, DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS, StepCost, capacity,
-    kv_bytes,
+    CPU_ROWS, DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS, StepCost,
+    capacity, kv_bytes,
 };
 use crate::cpu::reference::{CpuReference, ReferenceWeights};
 use crate::cpu::{CpuExecutor, CpuWeights};
