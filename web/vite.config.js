@@ -1,18 +1,21 @@
-// Two self-contained ES modules: the client (`--mode client`) and the worker (`--mode worker`). They land beside what
+// Three self-contained ES modules: the client (`--mode client`), the worker (`--mode worker`) and the CPU pool's worker
+// (`--mode pool`). They land beside what
 // wasm-bindgen wrote, so the folder is never emptied; each build overwrites its own file.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { defineConfig } from "vite";
 
-const entries = { client: "tilewright", worker: "tilewright-worker" };
-const sources = { client: "ts/tilewright.ts", worker: "ts/worker.ts" };
+const entries = { client: "tilewright", worker: "tilewright-worker", pool: "tilewright-pool-worker" };
+const sources = { client: "ts/tilewright.ts", worker: "ts/worker.ts", pool: "ts/pool-worker.ts" };
 
 /** Names this build: two builds never share a SharedWorker, so a page after an update does not meet yesterday's engine. */
 function buildId() {
   const hash = createHash("sha256");
   for (const name of readdirSync("ts").sort()) hash.update(readFileSync(`ts/${name}`));
-  const wasm = "dist/tilewright_web_bg.wasm";
-  if (existsSync(wasm)) hash.update(readFileSync(wasm));
+  for (const name of ["web", "cpu", "cpu_plain"]) {
+    const wasm = `dist/tilewright_${name}_bg.wasm`;
+    if (existsSync(wasm)) hash.update(readFileSync(wasm));
+  }
   return hash.digest("hex").slice(0, 12);
 }
 

@@ -108,6 +108,7 @@ async fn load(command: &Bench, device: Device) -> Result<Loaded, CliError> {
             ),
             kv_bytes: Some(command.kv_mib.map_or(needed, |mib| mib.saturating_mul(1 << 20))),
             max_rows: command.max_rows,
+            max_bytes: None,
         }
     };
     match (&command.what.shape, &command.what.model) {

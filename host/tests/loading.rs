@@ -130,7 +130,7 @@ fn a_folder_becomes_a_service_that_answers_and_tells_how_far_it_is() {
     assert_eq!(seen.last(), Some(&Progress { phase: Phase::Preparing, loaded_bytes: total, total_bytes: Some(total) }));
     assert!(seen.windows(2).all(|pair| pair[0].loaded_bytes <= pair[1].loaded_bytes));
     assert!(seen.len() as u64 > total / 20_000);
-    assert_eq!(service.config().map(|config| config.family.name), Some("llama"));
+    assert_eq!(service.family(), Some("llama"));
     assert_eq!((service.max_context(), service.capacity().vocabulary), (512, 384));
     assert!(service.memory().unwrap().weights_bytes > 0);
     assert_eq!(output(service, "the first").len(), 12);

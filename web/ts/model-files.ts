@@ -32,7 +32,7 @@ const PIECE_BYTES = 1024 * 1024;
 const LARGEST_TEXT_BYTES = 256 * 1024 * 1024;
 
 export class HttpModelFiles implements ModelFiles {
-  readonly #address: ModelAddress;
+  protected readonly address: ModelAddress;
   readonly #cache: FileCache | undefined;
   readonly #options: FilesOptions;
   /** Why a file could not be read, if one could not: in our own words, which the engine's error would only quote. */
@@ -40,7 +40,7 @@ export class HttpModelFiles implements ModelFiles {
   readonly #opened = new Set<string>();
 
   constructor(address: ModelAddress, cache: FileCache | undefined, options: FilesOptions = {}) {
-    this.#address = address;
+    this.address = address;
     this.#cache = cache;
     this.#options = options;
   }
@@ -50,7 +50,7 @@ export class HttpModelFiles implements ModelFiles {
   }
 
   async open(name: string): Promise<ByteStream> {
-    const stream = await this.#noting(this.#openUrl(fileUrl(this.#address, name), name));
+    const stream = await this.#noting(this.#openUrl(fileUrl(this.address, name), name));
     return {
       get length() {
         return stream.length;
@@ -77,7 +77,7 @@ export class HttpModelFiles implements ModelFiles {
   }
 
   async #text(name: string): Promise<string | undefined> {
-    const url = fileUrl(this.#address, name);
+    const url = fileUrl(this.address, name);
     let stream: ByteStream;
     try {
       stream = await this.#openUrl(url, name);
