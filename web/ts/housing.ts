@@ -21,10 +21,7 @@ export class Housing {
   readonly #workers = new Map<number, PoolWorker>();
 
   /** @param answer tells the host of a pool, with a port to it, or of its failure */
-  constructor(
-    open: () => PoolWorker,
-    answer: (id: number, error: ErrorObject | null, port?: MessagePort) => void,
-  ) {
+  constructor(open: () => PoolWorker, answer: (id: number, error: ErrorObject | null, port?: MessagePort) => void) {
     this.#open = open;
     this.#answer = answer;
   }

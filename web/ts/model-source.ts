@@ -3,9 +3,10 @@
  */
 
 import { TilewrightError, toErrorObject } from "./errors.js";
-import { openFileCache } from "./file-cache.js";
+import { FileStore } from "./file-store.js";
+import { openOpfs } from "./opfs.js";
 import type { ModelAddress } from "./model-address.js";
-import { HttpModelFiles } from "./model-files.js";
+import { HttpModelFiles, type FilesOptions } from "./model-files.js";
 
 export interface SourceOptions {
   stallMs?: number | undefined;
@@ -16,6 +17,18 @@ export interface SourceOptions {
 
 /** Files of one load. */
 export class ModelSource extends HttpModelFiles {
+  readonly #storage: Storage;
+
+  constructor(address: ModelAddress, storage: Storage, options: FilesOptions) {
+    super(address, storage.store, options);
+    this.#storage = storage;
+  }
+
+  /** Why the files are not kept in this browser, if they are not. */
+  get notice(): string | undefined {
+    return this.#storage.store ? this.#storage.store.notice : this.#storage.notice;
+  }
+
   /** What a load that failed is to be told as: our own words before the engine's, which only quote them. */
   async explain(error: unknown): Promise<unknown> {
     if (toErrorObject(error).code === "file_damaged") await this.forget();
@@ -23,9 +36,25 @@ export class ModelSource extends HttpModelFiles {
   }
 }
 
+/** Where files are kept, or why nowhere. */
+type Storage = { store: FileStore } | { store?: undefined; notice: string };
+
+async function openStorage(): Promise<Storage> {
+  try {
+    return { store: new FileStore(await openOpfs()) };
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    return {
+      notice:
+        `This browser lets the site keep no files (${detail}), so each visit downloads the model; that is so in private ` +
+        "windows, or where cookies and site data are blocked.",
+    };
+  }
+}
+
 export async function openModelFiles(address: ModelAddress, options: SourceOptions): Promise<ModelSource> {
   const { stallMs, signal, onFile } = options;
-  return new ModelSource(address, await openFileCache(), {
+  return new ModelSource(address, await openStorage(), {
     ...(stallMs === undefined ? {} : { stallMs }),
     signal,
     onBytes: (file, _loaded, _length, cached) => {

@@ -12,8 +12,7 @@ import type { ModelAddress } from "./model-address.js";
 import type { Progress } from "./protocol.js";
 
 export type ToPool =
-  | { type: "load"; model: ModelAddress; stallMs: number | null }
-  | { type: "step"; id: number; question: Uint8Array };
+  { type: "load"; model: ModelAddress; stallMs: number | null } | { type: "step"; id: number; question: Uint8Array };
 
 export type FromPool =
   | { type: "hello"; lock: string | null }

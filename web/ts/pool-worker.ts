@@ -123,7 +123,8 @@ async function load({ model, stallMs }: ToPool & { type: "load" }): Promise<void
     throw await files.explain(error);
   }
   const description = pool.description();
-  say({ type: "loaded", description, notice: isolated ? null : NOT_ISOLATED }, [description.buffer]);
+  const notices = [isolated ? undefined : NOT_ISOLATED, files.notice].filter((notice) => notice !== undefined);
+  say({ type: "loaded", description, notice: notices.join(" ") || null }, [description.buffer]);
 }
 
 async function startThreads(glue: Glue, threads: number, script: string): Promise<void> {
@@ -173,8 +174,8 @@ function makeMemory(): WebAssembly.Memory {
 
 /** A function with one instruction of relaxed SIMD (`i8x16.relaxed_swizzle`): a browser either reads it or not. */
 const RELAXED = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253,
-  128, 2, 11,
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
+  253, 128, 2, 11,
 ];
 
 function hasRelaxedSimd(): boolean {

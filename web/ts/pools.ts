@@ -56,7 +56,7 @@ export class PoolOpener {
    */
   async open(progress: (json: string) => void, lost: (reason: string) => void): Promise<Pool> {
     const { hosts, signal } = this.#options;
-    for (let crashes = 0; ; ) {
+    for (let crashes = 0; ;) {
       const place = await hosts.place(signal);
       const pool = new Pool(place, this.#options, ({ phase, loaded, total, file, cached }) => {
         if (file !== null) this.#options.onFile(file, cached);

@@ -185,13 +185,11 @@ export class ServedModel {
         },
         snapshot: (client, id, snapshot) => {
           const pages = [...this.#joined.values()].map(({ member }) => ({ client: member.client, ...member.page }));
-          this.#joined
-            .get(client)
-            ?.member.send({
-              type: "snapshot",
-              id,
-              snapshot: { ...snapshot, device: engine?.info.device ?? "", you: client, pages },
-            });
+          this.#joined.get(client)?.member.send({
+            type: "snapshot",
+            id,
+            snapshot: { ...snapshot, device: engine?.info.device ?? "", you: client, pages },
+          });
         },
         moving: (reason) => {
           if (isCurrent()) this.#tellAll({ type: "moving", reason });

@@ -14,6 +14,8 @@ export type { ChunkStream } from "./chunk-stream.js";
 export { TilewrightError } from "./errors.js";
 export type { ErrorObject } from "./errors.js";
 export { DEFAULT_MODEL } from "./model-address.js";
+export { deleteStoredModel, storedModels } from "./stored-models.js";
+export type { StoredModel } from "./stored-models.js";
 export type { DeviceChoice, ModelInfo, Progress } from "./protocol.js";
 export type * from "./openai.js";
 export type * from "./snapshot.js";

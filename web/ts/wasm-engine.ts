@@ -157,6 +157,10 @@ async function load(
   }
   signal.removeEventListener("abort", giveUp);
   loaded = new LoadedEngine(instance, wasm, life);
+  if (loaded.info.kind === "gpu") {
+    const notice = [loaded.info.notice, files.notice].filter((part) => part != null).join(" ");
+    loaded.info = { ...loaded.info, notice: notice || null };
+  }
   return loaded;
 }
 

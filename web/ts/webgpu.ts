@@ -95,7 +95,10 @@ export async function probeWebGpu(navigator: { gpu?: GpuLike }): Promise<Adapter
     if (device) await tryOut(device);
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    throw deviceError("gpu_failed", `${description.name || "The GPU"} failed a trial computation (${detail}). ${ADAPTER}`);
+    throw deviceError(
+      "gpu_failed",
+      `${description.name || "The GPU"} failed a trial computation (${detail}). ${ADAPTER}`,
+    );
   }
   return description;
 }
