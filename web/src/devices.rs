@@ -112,7 +112,7 @@ impl Devices {
                         self.back_off.borrow_mut().made((self.clock)());
                         return Ok(weights);
                     }
-                    Err(error) if may_pass(&error) => why = format!("The GPU was lost ({error})"),
+                    Err(error) if may_pass(&error) => "The GPU was lost".clone_into(&mut why),
                     Err(error) => return Err(error),
                 }
             }
@@ -214,8 +214,9 @@ impl Devices {
     }
 }
 
-/// Whether it may be otherwise after a while: there was no GPU, or it was lost while the weights were read.
+/// Whether it may be otherwise after a while: there was no GPU, or it was lost while the weights were read. A browser whose GPU
+/// process just died gives no adapter, which `wgpu` takes for a browser without WebGPU; this one had it before.
 fn may_pass(error: &LoadError) -> bool {
     let LoadError::Weights(tilewright_engine::LoadError::Gpu(error)) = error else { return false };
-    matches!(error, GpuError::NoAdapter { .. } | GpuError::NoDevice { .. } | GpuError::Lost { .. })
+    matches!(error, GpuError::NoWebGpu | GpuError::NoAdapter { .. } | GpuError::NoDevice { .. } | GpuError::Lost { .. })
 }

@@ -109,6 +109,8 @@ export class FileStore {
       manifest: (next) => this.#putManifest(next),
       failed: async (error) => {
         await this.forget(url);
+        // The model's other files are kept, and are not the whole of it.
+        await this.#putManifest(this.#begin(url, model, version)).catch(() => undefined);
         this.notice = await this.#explain(error);
       },
     });
