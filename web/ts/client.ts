@@ -107,8 +107,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Tilewright>
         "over https, or from http://localhost",
     );
   }
-  const { device = "auto" } = options;
-  if (device !== "auto" && device !== "gpu" && device !== "cpu") throw noSuchDevice(device);
+  const device: string = options.device ?? "auto";
+  if (!["auto", "gpu", "cpu"].includes(device)) throw noSuchDevice(device);
   const workerUrl = ofThisBuild(new URL(options.workerUrl ?? new URL("tilewright-worker.js", here), location.href));
   const model = readModelAddress(options.model, location.href, workerUrl.href);
   const client = new Client(model, workerUrl, options);
@@ -121,7 +121,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Tilewright>
   return client.face;
 }
 
-function noSuchDevice(device: unknown): TilewrightError {
+function noSuchDevice(device: string): TilewrightError {
   return new TilewrightError({
     type: "invalid_request_error",
     code: "device_unknown",

@@ -104,7 +104,7 @@ class Session implements Member {
     this.client = client;
     this.#locks = locks;
     port.addEventListener("message", (event) => {
-      this.#receive(event.data, event.ports ?? []);
+      this.#receive(event.data, event.ports);
     });
     port.addEventListener("close", () => {
       this.#end();

@@ -132,7 +132,7 @@ async function load(
   signal.addEventListener("abort", giveUp);
   const locks = (navigator as { locks?: Locks }).locks;
   const pools = new PoolOpener({ hosts, address, stallMs, locks, signal: life.signal, onFile });
-  let loaded: LoadedEngine | undefined;
+  const made: { engine?: LoadedEngine } = {};
   let wasm: WasmEngine;
   try {
     wasm = await instance.glue.load(
@@ -147,7 +147,7 @@ async function load(
       },
       (json) => {
         const output = JSON.parse(json) as WasmOutput;
-        if (output.kind === "device" && loaded) loaded.info = output.info;
+        if (output.kind === "device" && made.engine) made.engine.info = output.info;
         tell(output, events);
       },
     );
@@ -156,7 +156,8 @@ async function load(
     throw await files.explain(error);
   }
   signal.removeEventListener("abort", giveUp);
-  loaded = new LoadedEngine(instance, wasm, life);
+  const loaded = new LoadedEngine(instance, wasm, life);
+  made.engine = loaded;
   if (loaded.info.kind === "gpu") {
     const notice = [loaded.info.notice, files.notice].filter((part) => part != null).join(" ");
     loaded.info = { ...loaded.info, notice: notice || null };

@@ -198,6 +198,14 @@ export class App extends LitElement {
           >
             <wa-icon name="tabs"></wa-icon><span>Tabs</span>
           </a>
+          <a
+            class="quiet"
+            href=${`./models.html${location.search}`}
+            aria-label="Models"
+            title="What this browser keeps"
+          >
+            <wa-icon name="models"></wa-icon><span>Models</span>
+          </a>
           <button
             class="quiet"
             type="button"
@@ -241,6 +249,7 @@ export class App extends LitElement {
         </div>
         <tw-status
           .tilewright=${tilewright}
+          ?moving=${engine.is === "ready" && engine.moving}
           .timing=${this.chat.timing}
           .usedTokens=${this.chat.usedTokens}
         ></tw-status>
