@@ -137,6 +137,20 @@ fn a_folder_becomes_a_service_that_answers_and_tells_how_far_it_is() {
 }
 
 #[test]
+fn a_model_that_a_device_has_no_room_for_is_refused_before_its_weights_are_read() {
+    let options = LoadOptions { max_bytes: Some(100_000), ..LoadOptions::default() };
+    for folder in [llama(), sharded_llama()] {
+        let mut read = 0;
+        let mut note = |progress: Progress| read = progress.loaded_bytes;
+        let loading = load_weights(&folder, ModelLayout::HuggingFace, Device::Cpu, options.clone(), &mut note);
+        let error = pollster::block_on(loading).err().expect("it has 350 000 bytes");
+        assert!(matches!(error, LoadError::TooLarge { most: 100_000, .. }), "{error}");
+        assert_eq!(ApiError::from(&error).code.as_deref(), Some("model_too_large"));
+        assert_eq!(read, 0, "of either file");
+    }
+}
+
+#[test]
 fn a_sharded_folder_says_the_same_as_the_single_file() {
     let single = output(load_llama(&llama()).unwrap(), "the same");
     let mut seen = Vec::new();

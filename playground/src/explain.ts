@@ -28,7 +28,7 @@ const noChat: Known = {
 const noWebGpu: Known = {
   title: "This browser has no WebGPU",
   advice:
-    "Use a recent Chrome, Edge, Firefox or Safari with hardware acceleration turned on in its settings; then reload this page.",
+    "Use a recent Chrome, Edge, Firefox or Safari with hardware acceleration turned on in its settings; then reload this page. Without ?device=gpu the CPU computes.",
   remedy: "retry",
 };
 

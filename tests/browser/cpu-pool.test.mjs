@@ -107,13 +107,20 @@ test("whoever insists on the GPU hears that there is none", { timeout: 60_000 },
   assert.deepEqual([unknown.type, unknown.param], ["invalid_request_error", "device"]);
 });
 
-test("streams survive a worker that is killed", { timeout: 120_000 }, async () => {
-  const page = await tab({ ...CPU, ...WATCHED });
-  const expected = await answers(page);
-  await begin(page);
-  await command(page, "end the pool");
-  await saysTheSame(page, expected);
-});
+for (const [fault, words] of [
+  ["end the pool", "is killed"],
+  ["trap the pool", "traps"],
+]) {
+  test(`streams survive a worker that ${words}`, { timeout: 120_000 }, async () => {
+    const page = await tab({ ...CPU, ...WATCHED });
+    const expected = await answers(page);
+    await begin(page);
+    await command(page, fault);
+    await saysTheSame(page, expected);
+    assert.equal((await inspect(page)).epoch, 1);
+    assert.equal(pools(page), 1);
+  });
+}
 
 test("streams survive that their host tab is closed, and the next one as well", { timeout: 240_000 }, async (t) => {
   const hosts = [await tab(CPU, SLOW), await tab(CPU, SLOW)];
@@ -228,6 +235,24 @@ test(
   },
 );
 
+test("threads that never start cost the threads, and are told", { timeout: 60_000 }, async () => {
+  const page = await tab({ ...CPU, workerUrl: "/faulty/no-threads/worker.js" });
+  const { notice } = await info(page);
+  assert.match(notice, /one thread.*2 threads did not start.*snippets/);
+  const { choices } = await ask(page, "completions", { ...STREAMS.greedy, max_tokens: 20 });
+  assert.ok(choices[0].text.length > 0);
+});
+
+test("without SharedWorker the page has all to itself", { timeout: 60_000 }, async () => {
+  const page = await (await browser.newContext()).newPage();
+  await page.addInitScript(() => delete globalThis.SharedWorker);
+  await connectIn(page, site.origin, MODEL, CPU);
+  assert.equal((await info(page)).kind, "cpu");
+  assert.equal(pools(page), 1);
+  const { choices } = await ask(page, "completions", { ...STREAMS.greedy, max_tokens: 20 });
+  assert.ok(choices[0].text.length > 0);
+});
+
 test("a browser without relaxed SIMD gets the module without it", { timeout: 60_000 }, async () => {
   const before = site.fetched("/lib/tilewright_cpu_plain_bg.wasm");
   const page = await tab({ ...CPU, workerUrl: "/faulty/no-relaxed-simd/worker.js" });
@@ -243,9 +268,12 @@ test(
     const page = await (await browser.newContext()).newPage();
     await page.goto(`${site.origin}/empty.html`);
     const options = { ...CPU, workerUrl: "/faulty/small-memory/worker.js" };
-    const error = await connectError(page, "/synthetic/wide/", options);
-    assert.equal(error.code, "out_of_memory", JSON.stringify(error));
-    assert.match(error.message, /smaller/);
+    // Weights of one, keys and values of the other.
+    for (const model of ["/synthetic/wide/", "/synthetic/long/"]) {
+      const error = await connectError(page, model, options);
+      assert.equal(error.code, "out_of_memory", JSON.stringify(error));
+      assert.match(error.message, /smaller/);
+    }
     await connectIn(page, site.origin, MODEL, options);
     const { choices } = await ask(page, "completions", { ...STREAMS.greedy, max_tokens: 20 });
     assert.ok(choices[0].text.length > 0);

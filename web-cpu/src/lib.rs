@@ -1,7 +1,7 @@
 //! The CPU engine with its threads, for a dedicated worker that a page owns.
 //!
 //! A module of its own and not a part of `tilewright_web`: threads need a memory that is shared, which cannot be made in a
-//! SharedWorker, and Firefox refuses GPU uploads from such memory. The worker (web/ts/pool-worker.ts) loads a model into it
+//! `SharedWorker`, and Firefox refuses GPU uploads from such memory. The worker (web/ts/pool-worker.ts) loads a model into it
 //! from the browser's storage and passes on plans of steps as they come over its port. A step blocks this worker while it
 //! is computed; whoever is to be responsive lives elsewhere.
 //!

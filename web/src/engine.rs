@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use tilewright_api::ApiError;
 use tilewright_host::{
-    ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, Output, Phase, Progress, RequestId, Service,
+    ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, Phase, Progress, RequestId, Service,
 };
 use tilewright_web_io::{Callback, JsModelFiles, Loading, json, thrown};
 use wasm_bindgen::prelude::*;

@@ -3,7 +3,7 @@
  *
  * Of the tabs that use the model: a visible one before a hidden one, then the one that was visible last, then the oldest. A
  * tab that is frozen runs nothing, so it is none of them. The choice is made when a pool is needed and then stands (moving
- * means loading again): a hidden tab computes on until it is closed, frozen, or its worker dies.
+ * means loading again): a hidden tab computes on until it is closed or its worker dies, or it is frozen and another is not.
  *
  * If there is no tab, whoever asks waits for one: the model outlives its last tab by a minute, and a reload brings it back.
  */
@@ -54,7 +54,11 @@ export class PoolHosts {
     if (!entry) return;
     this.#looks += 1;
     if (tab.state?.visible !== false) entry.seen = this.#looks;
-    if (tab.state?.frozen) this.#lose(tab.client, "the tab that it ran in was frozen by the browser");
+    if (this.best()) {
+      for (const { tab: house } of [...this.#asked.values()]) {
+        if (house.state?.frozen) this.#lose(house.client, "the tab that it ran in was frozen by the browser");
+      }
+    }
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const look of waiting) look();

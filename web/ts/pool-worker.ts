@@ -35,7 +35,7 @@ interface WasmPool {
 }
 
 /** How long the threads may take to start, in milliseconds. A pool that can't start them says nothing. */
-const THREADS_MS = 20_000;
+const THREADS_MS = 10_000;
 /** Between two words of how far loading is, in milliseconds. */
 const PROGRESS_MS = 50;
 /** Most that the module may have, and what is tried where that is too much to reserve (phones, 32 bits). */
@@ -89,16 +89,10 @@ function heard(message: ToPool): void {
 }
 
 async function load({ model, stallMs }: ToPool & { type: "load" }): Promise<void> {
+  const notices: string[] = [];
   const isolated = globalThis.crossOriginIsolated;
-  const name = hasRelaxedSimd() ? "tilewright_cpu" : "tilewright_cpu_plain";
-  const [glue, module] = await Promise.all([importGlue<Glue>(`${name}.js`), compileModule(`${name}_bg.wasm`)]);
-  memory = makeMemory();
-  await glue.default({ module_or_path: module, memory });
-  glue.on_panic((words) => {
-    crashed(new Error(words));
-  });
-  const threads = isolated ? threadCount(navigator.hardwareConcurrency) : 1;
-  if (threads > 1) await startThreads(glue, threads, `${name}.js`);
+  if (!isolated) notices.push(NOT_ISOLATED);
+  const glue = await start(isolated ? threadCount(navigator.hardwareConcurrency) : 1, notices);
 
   let file: string | null = null;
   let cached = false;
@@ -123,26 +117,48 @@ async function load({ model, stallMs }: ToPool & { type: "load" }): Promise<void
     throw await files.explain(error);
   }
   const description = pool.description();
-  const notices = [isolated ? undefined : NOT_ISOLATED, files.notice].filter((notice) => notice !== undefined);
+  if (files.notice !== undefined) notices.push(files.notice);
   say({ type: "loaded", description, notice: notices.join(" ") || null }, [description.buffer]);
 }
 
-async function startThreads(glue: Glue, threads: number, script: string): Promise<void> {
+/** The module with its threads; with one, if they do not start. */
+async function start(threads: number, notices: string[]): Promise<Glue> {
+  const name = hasRelaxedSimd() ? "tilewright_cpu" : "tilewright_cpu_plain";
+  const module = await compileModule(`${name}_bg.wasm`);
+  const instance = async (query: string): Promise<Glue> => {
+    const glue = await importGlue<Glue>(`${name}.js`, query);
+    memory = makeMemory();
+    await glue.default({ module_or_path: module, memory });
+    glue.on_panic((words) => {
+      crashed(new Error(words));
+    });
+    return glue;
+  };
+  const glue = await instance("");
+  if (threads === 1) return glue;
+  try {
+    await inTime(glue.initThreadPool(threads));
+    return glue;
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    notices.push(
+      `The CPU computes on one thread only, because its ${threads} threads did not start (${detail}): see that the library's ` +
+        "folder is served whole, with its snippets/ and the page's headers, and that a content security policy allows blob: workers.",
+    );
+    // What has started waits for ever, in a memory that nothing else uses.
+    return instance("?threads=1");
+  }
+}
+
+async function inTime<T>(work: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(
-        connectionError(
-          "threads_did_not_start",
-          `the CPU engine's ${threads} threads did not start within ${THREADS_MS / 1000} s; check that the folder of ` +
-            `${script} is served whole, with its folder snippets/, and every file of it with the page's ` +
-            "Cross-Origin-Embedder-Policy",
-        ),
-      );
+      reject(new Error(`nothing was heard of them for ${THREADS_MS / 1000} s`));
     }, THREADS_MS);
   });
   try {
-    await Promise.race([glue.initThreadPool(threads), late]);
+    return await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
   }

@@ -168,10 +168,13 @@ describe("an open pool", () => {
     expect(tab.heard.at(-1)?.type).toBe("close pool");
   });
 
-  test("leaves a tab that is frozen", async () => {
+  test("stays in a tab that is frozen until another is there", async () => {
     const first = new Tab(1, hosts);
     await open();
     first.see({ ...HIDDEN, frozen: true });
+    await new Promise((later) => setTimeout(later, 10));
+    expect(lost).toEqual([]);
+    new Tab(2, hosts);
     await expect.poll(() => lost).toHaveLength(1);
     expect(lost[0]).toContain("frozen");
   });

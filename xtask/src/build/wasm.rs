@@ -3,7 +3,7 @@
 //! `wasm-bindgen` is used as a library, pinned in Cargo.lock beside the crate of the same version: a separately installed
 //! command line of another version is the commonest way for such a build to break.
 //!
-//! There are two modules, since one with atomics can't be loaded in a SharedWorker, and the one with atomics is compiled
+//! There are two modules, since one with atomics can't be loaded in a `SharedWorker`, and the one with atomics is compiled
 //! twice, since a module with one instruction that a browser doesn't know (relaxed SIMD) is refused whole. Each has a
 //! target folder of its own: flags and perhaps the compiler differ, and each would evict the others.
 
@@ -14,6 +14,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use walkdir::WalkDir;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::setup::wasm_toolchain::{self, TARGET, WasmToolchain};
@@ -106,8 +107,23 @@ impl Module {
             .remove_producers_section(true)
             .generate(&out)
             .context("wasm-bindgen rejected the compiled module")?;
+        quiet_threads(&out)?;
         report_size(&module)
     }
+}
+
+/// `wasm-bindgen-rayon` starts each thread through a form of the glue's function that complains to the user's console.
+fn quiet_threads(out: &Path) -> Result<()> {
+    let scripts = WalkDir::new(out.join("snippets")).into_iter().flatten();
+    for script in scripts.filter(|script| script.file_name() == "workerHelpers.no-bundler.js") {
+        let text = fs::read_to_string(script.path())?;
+        let quiet = text.replace(
+            "pkg.default(data.module, data.memory)",
+            "pkg.default({ module_or_path: data.module, memory: data.memory })",
+        );
+        fs::write(script.path(), quiet)?;
+    }
+    Ok(())
 }
 
 /// The download that a page's visitor pays, as the file is and as a server would compress it.
