@@ -1,12 +1,23 @@
-// Three self-contained ES modules: the client (`--mode client`), the worker (`--mode worker`) and the CPU pool's worker
-// (`--mode pool`). They land beside what
-// wasm-bindgen wrote, so the folder is never emptied; each build overwrites its own file.
+// Self-contained ES modules, one for each mode: the client and the worker, the CPU pool's worker, and the benchmark's page side and worker. They
+// land beside what wasm-bindgen wrote, so the folder is never emptied; each build overwrites its own file.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { defineConfig } from "vite";
 
-const entries = { client: "tilewright", worker: "tilewright-worker", pool: "tilewright-pool-worker" };
-const sources = { client: "ts/tilewright.ts", worker: "ts/worker.ts", pool: "ts/pool-worker.ts" };
+const entries = {
+  client: "tilewright",
+  worker: "tilewright-worker",
+  pool: "tilewright-pool-worker",
+  bench: "tilewright-bench",
+  "bench-worker": "tilewright-bench-worker",
+};
+const sources = {
+  client: "ts/tilewright.ts",
+  worker: "ts/worker.ts",
+  pool: "ts/pool-worker.ts",
+  bench: "ts/bench.ts",
+  "bench-worker": "ts/bench-worker.ts",
+};
 
 /** Names this build: two builds never share a SharedWorker, so a page after an update does not meet yesterday's engine. */
 function buildId() {

@@ -23,8 +23,13 @@ pub(crate) enum Command {
     Chat(Chat),
     /// Time a model, or a model's shape with made-up weights.
     Bench(Bench),
+    /// Race kernel variants on this GPU.
+    Tune(Tune),
     /// Say what a model is and what memory it needs.
     Info(Info),
+    /// Look into files of measurements: show, check, merge, compare.
+    #[command(subcommand)]
+    Db(Db),
 }
 
 /// Which model, and where it runs.
@@ -166,6 +171,9 @@ pub(crate) struct Bench {
     /// Numbers of sequences at once, each a run of its own.
     #[arg(long, value_name = "1,8,32", value_delimiter = ',', default_value = "1")]
     pub(crate) concurrency: Vec<u32>,
+    /// How often each is run; the median is quoted.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) repeats: u32,
     /// Time every kernel; slows the steps themselves down.
     #[arg(long)]
     pub(crate) profile: bool,
@@ -186,6 +194,31 @@ pub(crate) struct BenchTarget {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Tune {
+    /// The sizes of a well-known model, with random 4-bit weights.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SHAPES.map(|shape| shape.name)))]
+    pub(crate) shape: String,
+    /// Only a GPU whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) adapter: Option<String>,
+    /// Rows of the steps to tune for.
+    #[arg(long, value_name = "1,8,480", value_delimiter = ',', default_value = "1,8,480")]
+    pub(crate) rows: Vec<u32>,
+    /// Only the operations with the largest share of a step.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) ops: usize,
+    /// Only so many of each kernel's variants, evenly chosen.
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// Only kernels whose name is this.
+    #[arg(long, value_name = "KERNEL")]
+    pub(crate) kernel: Option<String>,
+    /// Print so many of each kernel's fastest.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) top: usize,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Info {
     /// A GGUF file, or a folder in Hugging Face layout.
     #[arg(long, value_name = "PATH")]
@@ -196,6 +229,47 @@ pub(crate) struct Info {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to do with tuning databases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Db {
+    /// What was measured, the fastest variant of everything, and tokens/s before and after tuning.
+    Show {
+        /// Tuning databases, shown as one.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fail if a file, or anything in one, would not be imported.
+    Check {
+        /// Tuning databases.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Put everything that some files know into one.
+    Merge {
+        /// Tuning databases.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Where the result is written; may be one of the files.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Where the fastest variants of two files differ, and by how much.
+    Diff {
+        /// What to compare with.
+        #[arg(value_name = "BEFORE")]
+        before: PathBuf,
+        /// What to compare.
+        #[arg(value_name = "AFTER")]
+        after: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[cfg(test)]

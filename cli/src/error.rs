@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use thiserror::Error;
 use tilewright_api::ApiError;
 use tilewright_engine::GpuError;
+use tilewright_engine::bench::SuiteError;
 use tilewright_host::LoadError;
 use tilewright_plan::ExecutorError;
+use tilewright_tuning_db::ImportError;
 
 /// Why a command ended early.
 #[derive(Debug, Error)]
@@ -25,12 +27,18 @@ pub(crate) enum CliError {
     Request(#[from] ApiError),
     #[error(transparent)]
     Step(#[from] ExecutorError),
+    #[error(transparent)]
+    Bench(#[from] SuiteError),
     #[error("{count} tokens don't fit the context of {context}; pass fewer ids or a larger --context")]
     TooManyIds { count: usize, context: u32 },
     #[error("the id {id} is past the vocabulary of {vocabulary} tokens")]
     UnknownId { id: u32, vocabulary: u32 },
     #[error("{path} can't be written: {message}")]
     Output { path: PathBuf, message: String },
+    #[error("{path}: {source}")]
+    Tuning { path: PathBuf, source: ImportError },
+    #[error("{faulty} of {files} files have faults: see above")]
+    FaultyTuning { faulty: usize, files: usize },
     #[error("the terminal can't be read: {0}")]
     Terminal(#[from] rustyline::error::ReadlineError),
 }

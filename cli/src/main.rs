@@ -3,12 +3,13 @@
 //! - `args`: what may be typed
 //! - `open`: a path and a device to a running service
 //! - `files`: model files on a disk
-//! - `generate`, `logits`, `chat`, `bench`, `info`: the commands
+//! - `generate`, `logits`, `chat`, `bench`, `tune`, `info`, `db`: the commands
 //! - `error`: what can go wrong, for people
 
 mod args;
 mod bench;
 mod chat;
+mod db;
 mod error;
 mod files;
 mod generate;
@@ -16,6 +17,7 @@ mod info;
 mod interrupt;
 mod logits;
 mod open;
+mod tune;
 
 use args::{Arguments, Command};
 use clap::Parser;
@@ -31,7 +33,9 @@ fn main() -> ExitCode {
         Command::Logits(command) => pollster::block_on(logits::run(command)),
         Command::Chat(command) => pollster::block_on(chat::run(command)),
         Command::Bench(command) => pollster::block_on(bench::run(command)),
+        Command::Tune(command) => pollster::block_on(tune::run(command)),
         Command::Info(command) => info::run(&command),
+        Command::Db(command) => db::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

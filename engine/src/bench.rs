@@ -3,7 +3,12 @@
 //! What is timed is the executor alone: no tokenizer, no scheduler, no text. Steps are issued as far ahead as
 //! [`Capacity::depth`] allows, each taking its tokens from the step before by [`TokenSource::SampledBy`], as the scheduler
 //! does. The clock is the caller's, so that a browser and a terminal share this file; so are the weights, which
-//! may be those of a file or made up for a [`Shape`](crate::model::shapes::Shape).
+//! may be those of a file or made up for a [`Shape`](crate::model::shapes::Shape). A [`Suite`] is several runs of one model, and
+//! its [`Report`] the same JSON everywhere.
+
+mod report;
+
+pub use report::{KernelReport, Report, RunReport, Sample, Suite, SuiteError};
 
 use std::collections::VecDeque;
 use tilewright_plan::{
@@ -59,10 +64,10 @@ pub async fn run(
     bench.issue(StepPlan { close, ..StepPlan::default() });
     bench.drain(0).await?;
     let (prefill_s, decode_s) = ((prefilled - started) / 1e3, (decoded - prefilled) / 1e3);
-    let steps = f64::from(options.generate.saturating_sub(1).max(1));
+    let steps = f64::from(options.generate - 1);
     let run = BenchRun {
         options,
-        prefill_tokens_per_s: f64::from(options.prompt * options.concurrency) / prefill_s,
+        prefill_tokens_per_s: f64::from(options.prompt) * f64::from(options.concurrency) / prefill_s,
         decode_tokens_per_s: steps * f64::from(options.concurrency) / decode_s,
         decode_step_ms: decode_s * 1e3 / steps,
         last_ids,
@@ -85,18 +90,20 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn blocks_per_sequence(&self) -> u32 {
-        (self.options.prompt + self.options.generate).div_ceil(self.capacity.block_size)
+        self.options.prompt.saturating_add(self.options.generate).div_ceil(self.capacity.block_size)
     }
 
     fn check(&self) -> Result<(), ExecutorError> {
         let BenchOptions { prompt, generate, concurrency } = self.options;
-        if prompt == 0 || generate == 0 || concurrency == 0 || concurrency > self.capacity.max_chunks {
+        // The first token comes with the prompt, so that one alone has no time.
+        if prompt == 0 || generate < 2 || concurrency == 0 || concurrency > self.capacity.max_chunks {
             return Err(ExecutorError::InvalidPlan(format!(
-                "a benchmark needs a prompt, tokens to decode, and 1 to {} sequences",
+                "a benchmark needs a prompt, 2 tokens to decode or more, and 1 to {} sequences at once",
                 self.capacity.max_chunks
             )));
         }
-        let (needed, length) = (u64::from(self.blocks_per_sequence()) * u64::from(concurrency), prompt + generate);
+        let (needed, length) =
+            (u64::from(self.blocks_per_sequence()) * u64::from(concurrency), prompt.saturating_add(generate));
         if needed > self.capacity.blocks.into() || length > self.capacity.max_context {
             return Err(ExecutorError::InvalidPlan(format!(
                 "{concurrency} sequences of {length} tokens need {needed} KV blocks and a context of {length}; there are {} \
@@ -135,7 +142,9 @@ impl Bench<'_> {
     async fn prefill(&mut self) -> Result<Vec<StepId>, ExecutorError> {
         let BenchOptions { prompt, concurrency, .. } = self.options;
         // Any ids will do; each sequence has its own.
-        let token = |index: u32, i: u32| TokenId((index * 7919 + i * 104_729 + 11) % self.capacity.vocabulary);
+        let token = |index: u32, i: u32| {
+            TokenId((index.wrapping_mul(7919).wrapping_add(i.wrapping_mul(104_729)) + 11) % self.capacity.vocabulary)
+        };
         let prompts: Vec<Vec<TokenId>> =
             (0..concurrency).map(|index| (0..prompt).map(|i| token(index, i)).collect()).collect();
         let mut sampled_by = vec![StepId(0); concurrency as usize];

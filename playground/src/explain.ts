@@ -127,6 +127,21 @@ const KNOWN: Readonly<Record<string, Known>> = {
     advice: "Ask something in any tab, or try again here: the model is loaded from this browser.",
     remedy: "retry",
   },
+  benchmark_option: {
+    title: "This can't be timed",
+    advice: "Change what the message names, then run it again.",
+    remedy: "none",
+  },
+  benchmark_failed: {
+    title: "The benchmark broke off",
+    advice: "Try it with shorter prompts or fewer at once.",
+    remedy: "retry",
+  },
+  worker_failed: {
+    title: "The engine could not be started",
+    advice: "Reload the page. If that does not help, the site was not built or copied completely.",
+    remedy: "retry",
+  },
   library_file_missing: {
     title: "A part of this site is missing",
     advice: "The site was not built or copied completely: run `cargo xtask build`.",

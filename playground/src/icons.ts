@@ -13,6 +13,7 @@ import models from "lucide-static/icons/hard-drive.svg?raw";
 import moon from "lucide-static/icons/moon.svg?raw";
 import pause from "lucide-static/icons/pause.svg?raw";
 import pen from "lucide-static/icons/pen-line.svg?raw";
+import gauge from "lucide-static/icons/gauge.svg?raw";
 import play from "lucide-static/icons/play.svg?raw";
 import plus from "lucide-static/icons/square-pen.svg?raw";
 import reading from "lucide-static/icons/book-open.svg?raw";
@@ -37,6 +38,7 @@ const icons: Record<string, string> = {
   external,
   focused,
   frozen,
+  gauge,
   hidden,
   models,
   moon,

@@ -7,16 +7,20 @@ const CHROMIUM = process.env.TILEWRIGHT_CHROMIUM ?? "/usr/bin/chromium";
 const FIREFOX = process.env.TILEWRIGHT_FIREFOX ?? "/usr/bin/firefox-esr";
 
 const QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"];
-const SOFTWARE_GPU = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"];
+const ADAPTERS = {
+  swiftshader: ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
+  /** The machine's own, through Vulkan. */
+  default: ["--enable-unsafe-webgpu", "--use-angle=vulkan", "--enable-features=Vulkan", "--disable-vulkan-surface"],
+};
 /** A container without user namespaces has no sandbox; root may not use one. */
 const SANDBOX = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
 
 /** Chromium through playwright-core, which switches the back/forward cache off unless told otherwise. */
-export function launchChromium({ gpu = true, backForwardCache = false } = {}) {
+export function launchChromium({ gpu = true, adapter = "swiftshader", backForwardCache = false } = {}) {
   return chromium.launch({
     executablePath: CHROMIUM,
     ignoreDefaultArgs: backForwardCache ? ["--disable-back-forward-cache"] : [],
-    args: [...SANDBOX, ...QUIET, ...(gpu ? SOFTWARE_GPU : ["--disable-gpu", "--disable-features=WebGPU"])],
+    args: [...SANDBOX, ...QUIET, ...(gpu ? ADAPTERS[adapter] : ["--disable-gpu", "--disable-features=WebGPU"])],
   });
 }
 

@@ -17,11 +17,13 @@
 // | `/faulty/FAULT/worker.js`, beside it the pool's | the library's workers in a browser with something wrong: watched/faults |
 // | `/huge/model.gguf` | a file that says it has 5 GB, and sends nothing |
 // | `/watched/worker.js`, `/watched/tilewright-pool-worker.js` | the library's workers, which counts and breaks on command: watched/watch.js |
+// | `/tuning-store/worker.js` | a SharedWorker with the library's store of measurements |
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
+import ts from "typescript";
 import { syntheticFile } from "./synthetic.mjs";
 
 const repository = resolve(import.meta.dirname, "../..");
@@ -54,6 +56,7 @@ const WATCHED = [
 ];
 
 const HUGE_BYTES = 5_000_000_000;
+const TUNING_STORE = join(repository, "web/ts/tuning-store.ts");
 
 const WEIGHTS = "model.safetensors";
 const TEMPLATE = "{% for m in messages %}<s>{{ m.content }}{% endfor %}";
@@ -115,8 +118,8 @@ async function answer(path, request, response) {
   }
   const faulty = /^\/faulty\/([a-z-]+)\/(worker|tilewright-pool-worker)\.js$/.exec(path);
   if (faulty) {
-    const script = faulty[2] === "worker" ? "tilewright-worker" : faulty[2];
-    const body = `import "/watched/faults/${faulty[1]}.js";\nimport "/lib/${script}.js";\n`;
+    const name = faulty[2] === "worker" ? "tilewright-worker" : faulty[2];
+    const body = `import "/watched/faults/${faulty[1]}.js";\nimport "/lib/${name}.js";\n`;
     send(request, response, ".js", Buffer.from(body));
     return;
   }
@@ -126,7 +129,13 @@ async function answer(path, request, response) {
     else response.flushHeaders();
     return;
   }
-  if (WATCHED.includes(path) || /^\/watched\/faults\/[a-z-]+\.js$/.test(path)) {
+  if (path === "/tuning-store/store.js") {
+    const source = await readFile(TUNING_STORE, "utf8");
+    send(request, response, ".js", Buffer.from(ts.transpile(source, { target: "ES2023", module: "ESNext" })));
+    return;
+  }
+  const script = WATCHED.includes(path) || /^\/watched\/faults\/[a-z-]+\.js$/.test(path);
+  if (script || path === "/tuning-store/worker.js") {
     await sendFile(join(import.meta.dirname, path), request, response);
     return;
   }

@@ -25,8 +25,20 @@ pub fn lavapipe_with_least_limits() -> Device {
     lavapipe_with(&GpuOptions { least_limits: true, ..GpuOptions::default() })
 }
 
-/// Lavapipe with the kernels of a real GPU.
+/// Lavapipe with the kernels of a real GPU that multiplies floats.
 pub fn lavapipe_as_hardware() -> Device {
+    let options = GpuOptions {
+        software: Some(false),
+        integers: Some(false),
+        half_cache: Some(false),
+        least_limits: true,
+        ..GpuOptions::default()
+    };
+    lavapipe_with(&options)
+}
+
+/// Lavapipe with the kernels of a real GPU that multiplies 8-bit integers.
+pub fn lavapipe_with_integers() -> Device {
     lavapipe_with(&GpuOptions { software: Some(false), least_limits: true, ..GpuOptions::default() })
 }
 

@@ -77,10 +77,10 @@ extern "C" {
     pub type Adapter;
 
     #[wasm_bindgen(method, getter)]
-    fn name(this: &Adapter) -> String;
+    pub(crate) fn name(this: &Adapter) -> String;
 
     #[wasm_bindgen(method, getter)]
-    fn software(this: &Adapter) -> bool;
+    pub(crate) fn software(this: &Adapter) -> bool;
 }
 
 async fn start(id: &str, devices: &Rc<Devices>, progress: &Callback) -> Result<Service, LoadError> {

@@ -20,7 +20,7 @@ import { probeWebGpu, type AdapterDescription } from "./webgpu.js";
 
 /** What `web/src/lib.rs` exports. */
 interface Glue {
-  default(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
+  default(options: { module_or_path: WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
   on_panic(listener: (message: string) => void): void;
   load(
     id: string,
@@ -32,6 +32,14 @@ interface Glue {
     progress: (json: string) => void,
     output: (json: string) => void,
   ): Promise<WasmEngine>;
+  /** Takes a `BenchRequest` and resolves to a report as JSON; without an adapter it computes on the CPU. */
+  bench(
+    request: string,
+    adapter: AdapterDescription | undefined,
+    files: ModelFiles | undefined,
+    ggufFile: string | undefined,
+    progress: (json: string) => void,
+  ): Promise<string>;
 }
 
 interface WasmEngine {
@@ -64,9 +72,11 @@ type WasmProgress = Pick<Progress, "phase" | "loaded" | "total">;
 /** Between two progress messages of one phase. */
 const PROGRESS_MS = 50;
 
-interface Instance {
+/** The module, with a heap of its own. */
+export interface Instance {
   glue: Glue;
   number: number;
+  memory: WebAssembly.Memory;
   /** Called when it traps; there is one model per instance. */
   trapped: (error: ErrorObject) => void;
 }
@@ -265,16 +275,18 @@ class LoadedEngine implements Engine {
   }
 }
 
-async function takeInstance(): Promise<Instance> {
+/** An instance that nobody uses, or a new one. */
+export async function takeInstance(): Promise<Instance> {
   const rested = idle.pop();
   if (rested) return rested;
   const module = await compile();
   const number = ++instances;
   const glue = await importGlue<Glue>("tilewright_web.js", `?instance=${number}`);
-  await glue.default({ module_or_path: module });
+  const { memory } = await glue.default({ module_or_path: module });
   const instance: Instance = {
     glue,
     number,
+    memory,
     trapped: () => {
       retire(instance);
     },

@@ -3,6 +3,7 @@
 //! A task is a Rust function and not a shell script, so that it works the same on every machine that has `cargo`,
 //! and says in words what is missing. Tasks that build on others call them: `play` is `setup`, `build`, `serve`.
 
+mod bench;
 mod build;
 mod native;
 mod play;
@@ -43,6 +44,8 @@ enum Task {
     Tidy,
     /// Build the command line `tilewright`, optimized
     Native,
+    /// Time ours and @wllama/wllama side by side in Chromium
+    Bench(bench::Options),
     /// Take the README's pictures of the working site
     Screenshot,
 }
@@ -67,6 +70,7 @@ fn run(task: Task) -> Result<()> {
         Task::Serve(options) => serve::serve(&options),
         Task::Tidy => tidy::tidy(),
         Task::Native => native::native(),
+        Task::Bench(options) => bench::bench(&options),
         Task::Screenshot => screenshot::screenshot(),
     }
 }

@@ -20,8 +20,54 @@ use tilewright_plan::Capacity;
 /// Which form operations take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
+    /// Products of floats, fused with what is beside them.
     Few,
+    /// Few rows, but enough for products of integers where the device multiplies them.
+    Integers,
+    /// Products and attention by tiles.
     Many,
+}
+
+/// Which kernels are asked for. A device whose compiler refuses one gets those of the next rung.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rung {
+    /// Products of integers where there are enough rows.
+    Integers,
+    /// Products of floats, fused with what is beside them.
+    Fused,
+    /// One kernel for each operation, and products without workgroup memory.
+    Plain,
+}
+
+impl Rung {
+    /// Where a device begins.
+    pub(super) fn from(gpu: &Gpu) -> Self {
+        match (gpu.multiplies_integers(), gpu.is_software()) {
+            (true, _) => Self::Integers,
+            (false, false) => Self::Fused,
+            // Dispatches cost a software adapter little and barriers much, and a fused norm's weights are loaded again for every few outputs:
+            // SwiftShader takes a tenth less time without.
+            (false, true) => Self::Plain,
+        }
+    }
+
+    pub(super) fn next(self) -> Option<Self> {
+        match self {
+            Self::Integers => Some(Self::Fused),
+            Self::Fused => Some(Self::Plain),
+            Self::Plain => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Rung {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Integers => "products of integers",
+            Self::Fused => "fused kernels of floats",
+            Self::Plain => "the plainest kernels",
+        })
+    }
 }
 
 /// Binds operations to buffers.
@@ -35,14 +81,17 @@ pub(super) struct Binder<'a> {
     pub(super) sampled: &'a wgpu::Buffer,
     pub(super) pipelines: &'a mut Pipelines,
     pub(super) form: Form,
+    pub(super) rung: Rung,
     /// The attention of few rows.
     pub(super) split: KernelVariant,
+    /// Whether gate and up lie side by side, before their activation.
+    pub(super) gate_is_joined: bool,
 }
 
 type Bindings<'a> = Vec<(u32, Access, &'a wgpu::Buffer)>;
 
 impl Binder<'_> {
-    fn stride(&self, activation: Activation) -> u32 {
+    pub(super) fn stride(&self, activation: Activation) -> u32 {
         activation.stride(self.config)
     }
 
@@ -77,10 +126,14 @@ impl Binder<'_> {
                 vec![self.dispatch(kernel, shape, out.rows(), &bindings)]
             }
             Op::Product { input, weight, bias, out, accumulate } => {
+                if let Some(dispatches) = self.packed_product(op) {
+                    return dispatches;
+                }
                 let matrix = self.weights.matrix(*weight).clone();
                 let bias = bias.and_then(|bias| self.weights.vector(bias)).cloned();
                 let kernel = match self.form {
-                    Form::Few => Kernel::Matvec,
+                    _ if self.rung == Rung::Plain => Kernel::Plain,
+                    Form::Few | Form::Integers => Kernel::Matvec,
                     Form::Many => Kernel::Product,
                 };
                 let mut bind = |part: &GpuPart| {
@@ -106,13 +159,14 @@ impl Binder<'_> {
                     (4, Read, buffer(Value)),
                     (5, ReadWrite, memory.cache(*layer)),
                 ];
-                let kernel = Kernel::Fixed(KernelVariant::RopeKv { workgroup: 64 });
+                let kernel = Kernel::Fixed(KernelVariant::default_rope(self.config.head_dim));
                 vec![self.dispatch(kernel, self.heads(), RowSet::Step, &bindings)]
             }
             Op::Attention { layer } => self.bind_attention(*layer),
             Op::SiluMul => {
                 let bindings = [header, (1, ReadWrite, buffer(Gate)), (2, Read, buffer(Up))];
                 let kernel = Kernel::Fixed(KernelVariant::SiluMul { workgroup: 64 });
+                self.gate_is_joined = false;
                 vec![self.dispatch(kernel, KernelShape::Rows { stride: self.stride(Gate) }, RowSet::Step, &bindings)]
             }
             Op::GatherRows => {
@@ -145,16 +199,18 @@ impl Binder<'_> {
     }
 
     /// One dispatch where the weights allow; else those of the operations that it stands for.
-    ///
-    /// Dispatches cost a software adapter little, and a fused norm's weights are loaded again for every few outputs: SwiftShader takes
-    /// a tenth less time without.
     fn bind_fused(&mut self, fusion: Fusion, parts: &[Op]) -> Vec<Dispatch> {
-        let fused = match fusion {
-            _ if self.gpu.is_software() => None,
+        let packed = match fusion {
+            Fusion::NormQkvRope => self.packed_qkv(parts),
+            Fusion::NormGate => self.packed_gate(parts),
+            Fusion::NormHead => self.packed_head(parts),
+        };
+        let fused = packed.or_else(|| match fusion {
+            _ if self.rung == Rung::Plain || self.form == Form::Many => None,
             Fusion::NormQkvRope => self.bind_qkv(parts),
             Fusion::NormGate => self.bind_gate(parts),
             Fusion::NormHead => self.bind_head(parts),
-        };
+        });
         fused.unwrap_or_else(|| parts.iter().flat_map(|op| self.bind(op)).collect())
     }
 
@@ -185,6 +241,7 @@ impl Binder<'_> {
         let shape = ProductShape { bias, gate: true, ..self.normed(&matrix, &matrix.parts[0], self.stride(Gate)) };
         let bindings =
             vec![(2, Read, memory.activation(Hidden)), (6, ReadWrite, memory.activation(Gate)), (7, Read, &vectors)];
+        self.gate_is_joined = false;
         Some(vec![self.fused(shape, &matrix.parts[0], RowSet::Step, &bindings)])
     }
 
@@ -241,7 +298,7 @@ impl Binder<'_> {
         self.dispatch(Kernel::Matvec, KernelShape::Product(shape), rows, &all)
     }
 
-    fn heads(&self) -> KernelShape {
+    pub(super) fn heads(&self) -> KernelShape {
         let config = self.config;
         KernelShape::Heads(HeadsShape {
             heads: config.heads,
@@ -251,7 +308,9 @@ impl Binder<'_> {
             interleaved: config.rope.interleaved,
             q_stride: self.stride(Query),
             kv_stride: self.stride(Key),
+            joined_stride: 0,
             block_size: self.capacity.block_size,
+            kv_half: self.gpu.halves_cache(),
             scale: literal(attention_scale(config)),
         })
     }
@@ -298,12 +357,12 @@ pub(super) fn bind_group(
     gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries })
 }
 
-fn weight_shape(matrix: &GpuMatrix, part: &GpuPart) -> WeightShape {
+pub(super) fn weight_shape(matrix: &GpuMatrix, part: &GpuPart) -> WeightShape {
     WeightShape::new(&matrix.layout, part.start, part.rows, part.base)
 }
 
 /// Bindings 3 to 5 of the kernels that read a matrix.
-fn weight_bindings(part: &GpuPart) -> impl Iterator<Item = (u32, Access, &wgpu::Buffer)> {
+pub(super) fn weight_bindings(part: &GpuPart) -> impl Iterator<Item = (u32, Access, &wgpu::Buffer)> {
     let scales = part.scales.as_ref().map(|buffer| (4, Access::Read, buffer));
     let mins = part.mins.as_ref().map(|buffer| (5, Access::Read, buffer));
     [Some((3, Access::Read, &part.codes)), scales, mins].into_iter().flatten()

@@ -20,6 +20,14 @@ pub struct GpuOptions {
     pub least_limits: bool,
     /// Whether to time every kernel, where the device can; slows steps down.
     pub profile: bool,
+    /// Whether products of more than a few rows are of 8-bit integers; by default where a device has instructions for them.
+    pub integers: Option<bool>,
+    /// Whether keys and values are kept as halves; by default on real GPUs. Programs that pretend to be one convert them slowly.
+    pub half_cache: Option<bool>,
+    /// Pretend that the device has memory for so many bytes of keys and values. For tests of small devices.
+    pub cache_bytes: Option<u64>,
+    /// Pretend that the device's compiler refuses kernels of these names. For tests of falling back.
+    pub refuse: Vec<String>,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -31,6 +39,11 @@ pub struct Gpu {
     pub(crate) max_binding_bytes: u64,
     info: Arc<wgpu::AdapterInfo>,
     software: bool,
+    subgroup: u32,
+    integers: bool,
+    half_cache: bool,
+    cache_bytes: Option<u64>,
+    refuse: Arc<[String]>,
     faults: Faults,
     pub(super) profiler: Option<Profiler>,
     objects: Arc<AtomicU64>,
@@ -85,6 +98,18 @@ pub enum GpuError {
         /// What the platform said.
         reason: String,
     },
+    /// The device's compiler refused a kernel, and whatever could stand in for it.
+    #[error(
+        "{adapter} refused to compile {kernel} ({reason}); update the graphics driver or the browser, or compute on the CPU"
+    )]
+    Refused {
+        /// Its name.
+        adapter: String,
+        /// The kernel.
+        kernel: &'static str,
+        /// What the compiler said.
+        reason: String,
+    },
     /// The device has no more memory.
     #[error(
         "{adapter} ran out of memory; use a smaller model or a shorter context, or close other programs that use the GPU"
@@ -114,9 +139,13 @@ impl Gpu {
         let info = adapter.get_info();
         let limits = if options.least_limits { wgpu::Limits::default() } else { adapter.limits() };
         let profile = options.profile && adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let mut features = wgpu::Features::empty();
+        features.set(wgpu::Features::TIMESTAMP_QUERY, profile);
+        let subgroups = !options.least_limits && adapter.features().contains(wgpu::Features::SUBGROUP);
+        features.set(wgpu::Features::SUBGROUP, subgroups);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("tilewright"),
-            required_features: if profile { wgpu::Features::TIMESTAMP_QUERY } else { wgpu::Features::empty() },
+            required_features: features,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -126,6 +155,7 @@ impl Gpu {
             .await
             .map_err(|error| GpuError::NoDevice { adapter: name(&info), reason: error.to_string() })?;
         let largest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let software = options.software.unwrap_or_else(|| is_software(&info));
         let profiler = profile.then(|| Profiler::new(&device, &queue));
         let gpu = Self {
             profiler,
@@ -133,7 +163,12 @@ impl Gpu {
             device,
             queue,
             max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
-            software: options.software.unwrap_or_else(|| is_software(&info)),
+            integers: options.integers.unwrap_or_else(|| !software && has_integer_dot(&info)),
+            half_cache: options.half_cache.unwrap_or(!software),
+            cache_bytes: options.cache_bytes,
+            refuse: options.refuse.clone().into(),
+            software,
+            subgroup: if subgroups { info.subgroup_min_size } else { 1 },
             info: Arc::new(info),
             faults: Faults::default(),
         };
@@ -163,6 +198,29 @@ impl Gpu {
     /// Whether it is a program that pretends to be a GPU.
     pub fn is_software(&self) -> bool {
         self.software
+    }
+
+    /// Whether products of more than a few rows are of 8-bit integers.
+    pub fn multiplies_integers(&self) -> bool {
+        self.integers
+    }
+
+    /// Whether keys and values are kept as halves.
+    pub fn halves_cache(&self) -> bool {
+        self.half_cache
+    }
+
+    pub(super) fn pretended_cache_bytes(&self) -> Option<u64> {
+        self.cache_bytes
+    }
+
+    pub(super) fn pretends_to_refuse(&self, kernel: &str) -> bool {
+        self.refuse.iter().any(|refused| refused == kernel)
+    }
+
+    /// Invocations of the smallest subgroup; 1 where kernels can't use subgroups.
+    pub fn least_subgroup(&self) -> u32 {
+        self.subgroup
     }
 
     /// Buffers, bind groups and pipelines made so far: no step makes any once it has run before.
@@ -232,6 +290,11 @@ impl Gpu {
 fn is_software(info: &wgpu::AdapterInfo) -> bool {
     let named = |name: &str| info.name.to_lowercase().contains(name);
     info.device_type == wgpu::DeviceType::Cpu || named("swiftshader") || named("llvmpipe")
+}
+
+/// Apple's GPUs have no instruction for four products of bytes; everybody else's of the last ten years do.
+fn has_integer_dot(info: &wgpu::AdapterInfo) -> bool {
+    info.backend != wgpu::Backend::Metal
 }
 
 fn name(info: &wgpu::AdapterInfo) -> String {

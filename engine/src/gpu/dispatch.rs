@@ -4,7 +4,7 @@ use super::Gpu;
 use super::pipelines::{BindingKinds, Pipelines};
 use crate::graph::RowSet;
 use crate::kernels::KernelVariant;
-use crate::kernels::source::{HeadsShape, KernelShape, WeightShape};
+use crate::kernels::source::{HeadsShape, KernelShape, QuantizeShape, WeightShape};
 
 /// One kernel on fixed buffers, for any number of rows.
 pub(super) struct Dispatch {
@@ -25,6 +25,12 @@ pub(super) enum Kernel {
     Product,
     /// A matrix product with what is fused to it, by the number of rows.
     Matvec,
+    /// Any matrix product, without workgroup memory.
+    Plain,
+    /// A product of integers for few rows.
+    MatvecPacked,
+    /// A product of integers for many rows.
+    MatmulPacked,
 }
 
 /// What a step has of each thing that workgroups are counted by.
@@ -54,9 +60,16 @@ impl Dispatch {
     pub(super) fn prepare(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, rows: u32) -> usize {
         let variant = match (self.kernel, &self.shape) {
             (Kernel::Fixed(variant), _) => variant,
+            (Kernel::Plain, _) => KernelVariant::default_product(rows, true),
             (Kernel::Matvec, KernelShape::Product(product)) => {
                 let WeightShape { pack, packs, part_rows, .. } = product.weight;
-                KernelVariant::default_matvec(rows, pack, packs, part_rows, product.pairs(), gpu.is_software())
+                KernelVariant::default_matvec(rows, pack, packs, part_rows, gpu.is_software())
+            }
+            (Kernel::MatvecPacked, KernelShape::Product(product)) => {
+                KernelVariant::default_matvec_packed(rows, product.weight.part_rows, gpu.least_subgroup())
+            }
+            (Kernel::MatmulPacked, KernelShape::Product(product)) => {
+                KernelVariant::default_matmul_packed(product.weight.part_rows)
             }
             _ => KernelVariant::default_product(rows, gpu.is_software()),
         };
@@ -82,7 +95,8 @@ impl Dispatch {
     fn kernel_name(&self) -> &'static str {
         match self.kernel {
             Kernel::Fixed(variant) => variant.kernel(),
-            Kernel::Product | Kernel::Matvec => "product",
+            Kernel::Product | Kernel::Matvec | Kernel::Plain => "product",
+            Kernel::MatvecPacked | Kernel::MatmulPacked => "packed product",
         }
     }
 
@@ -107,19 +121,24 @@ impl Dispatch {
 pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: RowSet, counts: &Counts) -> [u32; 3] {
     let rows = counts.of(rows);
     match (*variant, shape) {
-        (KernelVariant::Matvec { outputs, columns, block, .. }, KernelShape::Product(product)) => {
+        (
+            KernelVariant::Matvec { outputs, columns, block, .. }
+            | KernelVariant::MatvecPacked { outputs, columns, block, .. },
+            KernelShape::Product(product),
+        ) => {
             let groups = product.weight.part_rows.div_ceil(outputs * block);
             let x = groups.min(MAX_GROUPS);
             [x, groups.div_ceil(x), rows.div_ceil(columns)]
         }
-        (KernelVariant::Matmul { tile_m, tile_n, .. }, KernelShape::Product(product)) => {
-            [product.weight.part_rows.div_ceil(tile_n), rows.div_ceil(tile_m), 1]
-        }
+        (
+            KernelVariant::Matmul { tile_m, tile_n, .. } | KernelVariant::MatmulPacked { tile_m, tile_n, .. },
+            KernelShape::Product(product),
+        ) => [product.weight.part_rows.div_ceil(tile_n), rows.div_ceil(tile_m), 1],
         (KernelVariant::Embed { workgroup }, KernelShape::Embed { table, .. }) => {
             [table.packs.div_ceil(workgroup), rows, 1]
         }
         (KernelVariant::RopeKv { workgroup }, KernelShape::Heads(HeadsShape { heads, kv_heads, head_dim, .. })) => {
-            [((heads + kv_heads) * head_dim / 2).div_ceil(workgroup), rows, 1]
+            [(heads + kv_heads).div_ceil((workgroup / (head_dim / 2)).max(1)), rows, 1]
         }
         (KernelVariant::Attention { .. }, KernelShape::Heads(shape)) => [shape.heads, rows, 1],
         (KernelVariant::AttentionTile { .. }, KernelShape::Heads(shape)) => [shape.heads, counts.tiles, 1],
@@ -133,6 +152,10 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             KernelVariant::SiluMul { workgroup } | KernelVariant::GatherRows { workgroup },
             KernelShape::Rows { stride },
         ) => [(stride / 4).div_ceil(workgroup), rows, 1],
+        (KernelVariant::Quantize { workgroup }, KernelShape::Quantize(QuantizeShape { norm, width, .. })) => {
+            // The norm needs the whole row.
+            [if *norm { 1 } else { (width / 32).div_ceil(workgroup) }, rows, 1]
+        }
         (KernelVariant::SampleScan { chunks, .. }, _) => [chunks, rows, 1],
         _ => [rows, 1, 1],
     }

@@ -4,10 +4,10 @@
 //! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back when they, or
 //! log-probabilities, are asked for.
 
-use super::binder::{Binder, Form};
+use super::binder::{Binder, Form, Rung};
 use super::dispatch::{Counts, Dispatch};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
-use super::memory::{FEW_ROWS, StepMemory, WORDS_AT};
+use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
 use super::readback::StagingPool;
 use super::sampler::{RING, Sampler, places};
@@ -28,9 +28,9 @@ pub struct GpuExecutor {
     frequencies: Vec<f64>,
     memory: StepMemory,
     pipelines: Pipelines,
-    /// For steps of few rows and of many.
-    bodies: [Vec<Dispatch>; 2],
-    heads: [Vec<Dispatch>; 2],
+    /// By [`Form`].
+    bodies: [Vec<Dispatch>; 3],
+    heads: [Vec<Dispatch>; 3],
     sampler: Sampler,
     /// Steps with chunks so far.
     issued: u64,
@@ -45,45 +45,69 @@ pub struct GpuExecutor {
 }
 
 impl GpuExecutor {
-    /// Over loaded weights.
-    pub async fn new(config: &ModelConfig, mut weights: GpuWeights, capacity: Capacity) -> Result<Self, GpuError> {
+    /// Over loaded weights and the buffers of each layer's keys and values.
+    pub(crate) async fn new(
+        config: &ModelConfig,
+        mut weights: GpuWeights,
+        capacity: Capacity,
+        cache: Vec<wgpu::Buffer>,
+    ) -> Result<Self, GpuError> {
         let gpu = weights.gpu().clone();
-        let plain = Program::new(config);
-        let fused = plain.fused();
+        let fused = Program::new(config).fused();
         let split = KernelVariant::default_split(config.head_dim, config.heads / config.kv_heads, gpu.is_software());
-        let memory = StepMemory::new(&gpu, config, &capacity, &split);
+        let memory = StepMemory::new(&gpu, config, &capacity, &split, cache);
         let mut pipelines = Pipelines::default();
         let sampled = places(&gpu, capacity.max_chunks);
-        let mut binder = Binder {
-            gpu: &gpu,
-            config,
-            capacity: &capacity,
-            weights: &mut weights,
-            memory: &memory,
-            sampled: &sampled,
-            pipelines: &mut pipelines,
-            form: Form::Few,
-            split,
-        };
-        // Fused operations join matrices, so they are bound before those that see parts of joined ones.
-        let mut few: [Vec<Dispatch>; 2] =
-            [&fused.body, &fused.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect());
-        binder.form = Form::Many;
-        let mut many: [Vec<Dispatch>; 2] =
-            [&plain.body, &plain.head].map(|ops| ops.iter().flat_map(|op| binder.bind(op)).collect());
-        let mut sampler = Sampler::new(&mut binder, capacity.max_chunks);
-        // Decoding one sequence and reading a long prompt should not wait for a compiler.
-        for dispatch in few.iter_mut().flatten() {
-            dispatch.prepare(&gpu, &mut pipelines, 1);
+        // Matrices move when they are joined, so all that are come before anything is bound to them.
+        if !gpu.is_software() || gpu.multiplies_integers() {
+            fused.body.iter().for_each(|op| weights.join_parts(op));
         }
-        for dispatch in &mut many[0] {
-            dispatch.prepare(&gpu, &mut pipelines, capacity.max_rows);
+        let mut rung = Rung::from(&gpu);
+        let (mut bodies, mut heads, mut sampler);
+        loop {
+            let mut binder = Binder {
+                gpu: &gpu,
+                config,
+                capacity: &capacity,
+                weights: &mut weights,
+                memory: &memory,
+                sampled: &sampled,
+                pipelines: &mut pipelines,
+                form: Form::Few,
+                rung: rung,
+                split,
+                gate_is_joined: false,
+            };
+            [bodies, heads] = [&fused.body, &fused.head].map(|ops| {
+                [Form::Few, Form::Integers, Form::Many].map(|form| {
+                    binder.form = form;
+                    ops.iter().flat_map(|op| binder.bind(op)).collect::<Vec<_>>()
+                })
+            });
+            sampler = Sampler::new(&mut binder, capacity.max_chunks);
+            // Decoding one sequence or several and reading a long prompt should not wait for a compiler, and what it refuses should be
+            // known before anybody waits for a token.
+            for (form, rows) in [(Form::Few, 1), (Form::Integers, FEW_ROWS), (Form::Many, capacity.max_rows)] {
+                if form != Form::Integers || rung == Rung::Integers {
+                    for dispatch in &mut bodies[form as usize] {
+                        dispatch.prepare(&gpu, &mut pipelines, rows);
+                    }
+                }
+            }
+            for dispatch in &mut heads[Form::Few as usize] {
+                dispatch.prepare(&gpu, &mut pipelines, 1);
+            }
+            sampler.prepare(&gpu, &mut pipelines);
+            let Some((kernel, reason)) = pipelines.refusal().await else { break };
+            let Some(next) = rung.next() else {
+                return Err(GpuError::Refused { adapter: gpu.name(), kernel, reason });
+            };
+            tracing::warn!("{} refused to compile {kernel}, so it goes on with {next}: {reason}", gpu.name());
+            (rung, pipelines) = (next, Pipelines::default());
         }
-        sampler.prepare(&gpu, &mut pipelines);
         let logits_stride = Activation::Logits.stride(config) as usize;
         let logits_bytes = u64::from(memory.max_outputs) * logits_stride as u64 * 4;
         weights.flush().await?;
-        let ([few_body, few_head], [many_body, many_head]) = (few, many);
         Ok(Self {
             token_staging: StagingPool::new(&gpu, u64::from(capacity.max_chunks) * 8),
             logits_staging: StagingPool::new(&gpu, logits_bytes),
@@ -94,8 +118,8 @@ impl GpuExecutor {
             frequencies: config.rope.frequencies(),
             memory,
             pipelines,
-            bodies: [few_body, many_body],
-            heads: [few_head, many_head],
+            bodies,
+            heads,
             sampler,
             issued: 0,
             words: Vec::new(),
@@ -165,9 +189,9 @@ impl GpuExecutor {
         first_place: u32,
         result: Weak<StepResult>,
     ) -> InFlight {
-        let form = usize::from(data.rows.len() as u32 > FEW_ROWS);
+        let form = form_of(data.rows.len() as u32);
         let tile = match KernelVariant::default_attention(self.config.head_dim) {
-            KernelVariant::AttentionTile { queries, .. } if form == 1 => queries,
+            KernelVariant::AttentionTile { queries, .. } if form == Form::Many => queries,
             _ => u32::MAX,
         };
         let tiles = data.tiles(tile);
@@ -219,16 +243,16 @@ impl GpuExecutor {
     /// One segment: the body if it is the first, the head, and the sampler. Also returns where its logits are copied to.
     fn encode(
         &mut self,
-        form: usize,
+        form: Form,
         first: bool,
         counts: &Counts,
         wants_logits: bool,
         records: &SampleRecords,
     ) -> (wgpu::CommandEncoder, Option<(wgpu::Buffer, u64)>) {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let body = if first { self.bodies[form].as_mut_slice() } else { &mut [] };
-        let head_form = usize::from(counts.outputs > FEW_ROWS);
-        let head = if counts.outputs > 0 { self.heads[head_form].as_mut_slice() } else { &mut [] };
+        let body = if first { self.bodies[form as usize].as_mut_slice() } else { &mut [] };
+        let head_form = form_of(counts.outputs);
+        let head = if counts.outputs > 0 { self.heads[head_form as usize].as_mut_slice() } else { &mut [] };
         let mut pass = Pass { gpu: &self.gpu, pipelines: &mut self.pipelines, open: None };
         for dispatch in body.iter_mut().chain(head) {
             pass.run(&mut encoder, dispatch, counts);
@@ -252,6 +276,15 @@ impl GpuExecutor {
             profiler.resolve(&mut encoder);
         }
         (encoder, logits)
+    }
+}
+
+/// Which form so many rows take.
+fn form_of(rows: u32) -> Form {
+    match rows {
+        0..INTEGER_ROWS => Form::Few,
+        INTEGER_ROWS..=FEW_ROWS => Form::Integers,
+        _ => Form::Many,
     }
 }
 

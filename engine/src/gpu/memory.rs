@@ -4,6 +4,7 @@ use super::Gpu;
 use super::weights::storage;
 use crate::graph::{Activation, KeySplit, RowSet, StepHeader};
 use crate::kernels::KernelVariant;
+use crate::kernels::quantize;
 use crate::kernels::sample::RECORD_WORDS;
 use crate::model::ModelConfig;
 use std::collections::BTreeMap;
@@ -16,7 +17,9 @@ pub(super) struct StepMemory {
     activations: BTreeMap<Activation, wgpu::Buffer>,
     /// Partial softmaxes of the rows' heads.
     pub(super) partials: wgpu::Buffer,
-    /// Keys and values by layer, f32 `[slots, 2, kv_width]`.
+    /// Where products are of integers: the input of the next one, and what a product of joined matrices gives.
+    pub(super) integers: Option<IntegerMemory>,
+    /// Keys and values by layer, f32 or f16 `[slots, 2, kv_width]`.
     cache: Vec<wgpu::Buffer>,
     /// How keys are split.
     pub(super) split: KeySplit,
@@ -26,11 +29,44 @@ pub(super) struct StepMemory {
     pub(super) scratch_bytes: u64,
 }
 
+/// A buffer of keys and values for each layer; `None` if the device has no memory for them.
+pub(crate) async fn allocate_cache(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> Option<Vec<wgpu::Buffer>> {
+    let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
+    let slots = u64::from(capacity.blocks) * u64::from(capacity.block_size);
+    let layer_bytes = slots * u64::from(config.kv_width()) * 2 * element_bytes;
+    if gpu.pretended_cache_bytes().is_some_and(|most| layer_bytes * u64::from(config.layers) > most) {
+        return None;
+    }
+    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let cache: Vec<_> =
+        (0..config.layers).map(|layer| storage(gpu, &format!("cache of layer {layer}"), layer_bytes)).collect();
+    if scope.pop().await.is_none() {
+        return Some(cache);
+    }
+    cache.iter().for_each(wgpu::Buffer::destroy);
+    None
+}
+
+/// What products of integers need beside the activations.
+pub(super) struct IntegerMemory {
+    /// Activations as integers, records of 32 elements, `[rows, blocks]`.
+    pub(super) packed: wgpu::Buffer,
+    /// Query, key and value, or gate and up, f32 `[rows, all of them]`.
+    pub(super) joined: wgpu::Buffer,
+}
+
 /// Rows of logits that are computed at a time, memory permitting. More are computed in segments.
 pub(crate) const MAX_OUTPUTS: u64 = 64;
 
 /// Rows up to which a step is bound by reading the weights, and takes the fused kernels.
 pub(super) const FEW_ROWS: u32 = 32;
+
+/// Rows from which products are of integers, where a device multiplies them: what turning activations into integers costs is then less
+/// than what it saves.
+pub(super) const INTEGER_ROWS: u32 = 2;
+
+/// Bytes of a block of activations as integers.
+const RECORD_BYTES: u64 = quantize::RECORD_WORDS as u64 * 4;
 
 /// Where words begin behind the header, bytes: a binding's offset is a multiple of it on every device.
 pub(super) const WORDS_AT: u64 = 256;
@@ -39,7 +75,13 @@ pub(super) const WORDS_AT: u64 = 256;
 const MOST_PARTS: u32 = 1024;
 
 impl StepMemory {
-    pub(super) fn new(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity, split: &KernelVariant) -> Self {
+    pub(super) fn new(
+        gpu: &Gpu,
+        config: &ModelConfig,
+        capacity: &Capacity,
+        split: &KernelVariant,
+        cache: Vec<wgpu::Buffer>,
+    ) -> Self {
         let mut scratch_bytes = 0;
         let mut scratch = |label: &str, bytes: u64| {
             scratch_bytes += bytes;
@@ -72,8 +114,14 @@ impl StepMemory {
         let few = u64::from(FEW_ROWS.min(capacity.max_rows));
         let most_parts = u64::from(MOST_PARTS).min(gpu.max_binding_bytes / record_bytes).max(few);
         let partials = scratch("partial attention", most_parts * record_bytes);
-        let cache_bytes =
-            u64::from(capacity.blocks) * u64::from(capacity.block_size) * u64::from(config.kv_width()) * 8;
+        let integers = gpu.multiplies_integers().then(|| {
+            let widest = config.hidden.max(config.query_width()).max(config.feed_forward);
+            let joined = (config.query_width() + 2 * config.kv_width()).max(2 * config.feed_forward);
+            IntegerMemory {
+                packed: scratch("integers", rows * u64::from(widest.div_ceil(32)) * RECORD_BYTES),
+                joined: scratch("joined outputs", rows * u64::from(joined) * 4),
+            }
+        });
         Self {
             step: gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some("step"),
@@ -83,9 +131,8 @@ impl StepMemory {
             }),
             activations,
             partials,
-            cache: (0..config.layers)
-                .map(|layer| storage(gpu, &format!("cache of layer {layer}"), cache_bytes))
-                .collect(),
+            integers,
+            cache,
             split: KeySplit { tile, most_parts: most_parts as u32 },
             max_outputs: max_outputs as u32,
             scratch_bytes: scratch_bytes + bytes,

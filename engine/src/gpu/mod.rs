@@ -5,9 +5,11 @@
 //! - `memory`: activations, step data and the KV cache
 //! - `pipelines`: kernels compiled once
 //! - `dispatch`: a kernel bound to buffers; `binder`: operations as dispatches
+//! - `integers`: products of 8-bit integers
 //! - `sampler`: drawing tokens
 //! - `flight`: steps that were not read back yet, and the sequences they belong to
 //! - [`profile`]: where a step's time goes
+//! - [`trial`]: one operation on made-up operands, to try kernel variants on
 //! - `readback`: bringing tokens and logits back
 //! - [`executor`](GpuExecutor): a step
 
@@ -16,6 +18,7 @@ pub mod device;
 mod dispatch;
 mod executor;
 mod flight;
+mod integers;
 #[cfg(test)]
 mod kernel_tests;
 mod memory;
@@ -23,10 +26,11 @@ mod pipelines;
 pub mod profile;
 mod readback;
 mod sampler;
+pub mod trial;
 mod weights;
 
 pub use device::{Gpu, GpuError, GpuOptions};
 pub use executor::GpuExecutor;
-pub(crate) use memory::MAX_OUTPUTS;
+pub(crate) use memory::{MAX_OUTPUTS, allocate_cache};
 pub use profile::KernelTime;
 pub use weights::GpuWeights;

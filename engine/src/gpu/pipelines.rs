@@ -7,6 +7,8 @@ use super::Gpu;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{KernelShape, render};
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +25,11 @@ pub(super) type BindingKinds = Vec<(u32, Access)>;
 pub(super) struct Pipelines {
     layouts: HashMap<BindingKinds, wgpu::BindGroupLayout>,
     pipelines: HashMap<String, wgpu::ComputePipeline>,
+    /// What the device says to kernels compiled since [`Pipelines::refusal`] was last asked: a kernel's name, and an error if any.
+    verdicts: Vec<(&'static str, Verdict)>,
 }
+
+type Verdict = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 
 impl Pipelines {
     pub(super) fn layout(&mut self, gpu: &Gpu, kinds: &BindingKinds) -> wgpu::BindGroupLayout {
@@ -63,6 +69,8 @@ impl Pipelines {
         }
         gpu.count_object();
         let bind_group_layout = self.layout(gpu, kinds);
+        let source = if gpu.pretends_to_refuse(variant.kernel()) { format!("{source}\nrefused") } else { source };
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
             bind_group_layouts: &[Some(&bind_group_layout)],
@@ -84,7 +92,19 @@ impl Pipelines {
             },
             cache: None,
         });
+        self.verdicts.push((variant.kernel(), Box::pin(scope.pop())));
         self.pipelines.insert(source, pipeline.clone());
         pipeline
+    }
+
+    /// The first kernel that the device's compiler refused since the last call, and why.
+    pub(super) async fn refusal(&mut self) -> Option<(&'static str, String)> {
+        let mut first = None;
+        for (kernel, verdict) in std::mem::take(&mut self.verdicts) {
+            if let Some(error) = verdict.await {
+                first = first.or(Some((kernel, error.to_string())));
+            }
+        }
+        first
     }
 }

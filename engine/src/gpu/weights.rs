@@ -4,6 +4,7 @@
 //! by rows into parts that fit, each with buffers of its own; a kernel runs once per part.
 
 use super::{Gpu, GpuError};
+use crate::graph::Op;
 use crate::model::WeightKey;
 use crate::weights::{TensorLayout, WeightRows};
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ pub struct GpuWeights {
     gpu: Gpu,
     matrices: BTreeMap<WeightKey, GpuMatrix>,
     vectors: BTreeMap<WeightKey, wgpu::Buffer>,
+    /// What was joined, by the first of each.
+    joined: BTreeMap<WeightKey, GpuMatrix>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,7 +40,7 @@ pub(super) struct GpuPart {
 impl GpuWeights {
     /// None yet.
     pub fn new(gpu: Gpu) -> Self {
-        Self { gpu, matrices: BTreeMap::new(), vectors: BTreeMap::new() }
+        Self { gpu, matrices: BTreeMap::new(), vectors: BTreeMap::new(), joined: BTreeMap::new() }
     }
 
     pub(crate) fn gpu(&self) -> &Gpu {
@@ -97,9 +100,25 @@ impl GpuWeights {
         self.vectors.insert(key, buffer);
     }
 
+    /// Joins the matrices that a fused operation reads.
+    pub(super) fn join_parts(&mut self, op: &Op) {
+        let Op::Fused { parts, .. } = op else { return };
+        let key = |op: &Op| match op {
+            Op::Product { weight, .. } => Some(*weight),
+            _ => None,
+        };
+        let keys: Vec<WeightKey> = parts.iter().filter_map(key).collect();
+        if keys.len() > 1 {
+            self.join(&keys);
+        }
+    }
+
     /// Moves matrices into one, one below the other, so that one dispatch can read them; returns it. They stay what they were,
     /// as views of it. `None` if they differ in format, or don't fit a binding together.
     pub(super) fn join(&mut self, keys: &[WeightKey]) -> Option<GpuMatrix> {
+        if let Some(joined) = keys.first().and_then(|key| self.joined.get(key)) {
+            return Some(joined.clone());
+        }
         let matrices: Vec<&GpuMatrix> = keys.iter().map(|key| self.matrices.get(key)).collect::<Option<_>>()?;
         let first = matrices.first()?.layout;
         let alike = |matrix: &&GpuMatrix| {
@@ -145,7 +164,9 @@ impl GpuWeights {
                 part.mins.inspect(wgpu::Buffer::destroy);
             }
         }
-        Some(GpuMatrix { layout, parts: vec![joined] })
+        let joined = GpuMatrix { layout, parts: vec![joined] };
+        self.joined.extend(keys.first().map(|key| (*key, joined.clone())));
+        Some(joined)
     }
 
     /// Vectors one behind the other in a buffer, each with its room in elements; those that the model lacks are zeros.

@@ -6,9 +6,10 @@
 {% include "shared/step.wgsl" %}
 {% include "shared/words.wgsl" %}
 {% include "shared/heads.wgsl" %}
+{% include "shared/cache.wgsl" %}
 
 @group(0) @binding(2) var<storage, read> query: array<f32>;               // [rows, Q_STRIDE]
-@group(0) @binding(3) var<storage, read> cache: array<f32>;               // [slots, 2, KV_WIDTH]
+@group(0) @binding(3) var<storage, read> cache: array<Cached>;             // [slots, 2, KV_WIDTH]
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;           // [rows, Q_STRIDE]
 
 const WORKGROUP: u32 = {{ workgroup }}u;
@@ -40,7 +41,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let key_at = position_slot(chunk, position) * SLOT + kv_at;
             slots[lane] = key_at + KV_WIDTH;
             score = 0.0;
-            for (var i = 0u; i < HEAD_DIM; i += 1u) { score += head_query[i] * cache[key_at + i]; }
+            for (var i = 0u; i < HEAD_DIM; i += 4u) {
+                let q = vec4<f32>(head_query[i], head_query[i + 1u], head_query[i + 2u], head_query[i + 3u]);
+                score += dot(q, four(cache[(key_at + i) / 4u]));
+            }
         }
         reduction[lane] = score;
         workgroupBarrier();
@@ -66,7 +70,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let dim = d * WORKGROUP + lane;
             if dim < HEAD_DIM {
                 var sum = sums[d] * shrink;
-                for (var i = 0u; i < in_tile; i += 1u) { sum += scores[i] * cache[slots[i] + dim]; }
+                for (var i = 0u; i < in_tile; i += 1u) { sum += scores[i] * four(cache[(slots[i] + dim) / 4u])[dim % 4u]; }
                 sums[d] = sum;
             }
         }

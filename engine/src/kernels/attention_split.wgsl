@@ -8,13 +8,14 @@
 {% include "shared/step.wgsl" %}
 {% include "shared/words.wgsl" %}
 {% include "shared/heads.wgsl" %}
+{% include "shared/cache.wgsl" %}
 {%- set dims = head_dim // 4 %}
 {%- set unroll = 8 if tile % 8 == 0 else 1 %}
 {%- set team = workgroup // tile %}
 {%- set items = (group * dims + workgroup - 1) // workgroup %}
 
 @group(0) @binding(2) var<storage, read> query: array<vec4<f32>>;               // [rows, Q_STRIDE]
-@group(0) @binding(3) var<storage, read> cache: array<vec4<f32>>;               // [slots, 2, KV_WIDTH]
+@group(0) @binding(3) var<storage, read> cache: array<Cached>;               // [slots, 2, KV_WIDTH]
 @group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>;      // [rows, HEADS, splits, HEAD_DIM + 4]
 
 const WORKGROUP: u32 = {{ workgroup }}u;
@@ -60,7 +61,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 {%- if dims % team == 0 %}
         // All loads before the first use: their latencies overlap.
 {%- for d in range(dims // team) %}
-        let k{{ d }} = cache[key_at + member + {{ d * team }}u];
+        let k{{ d }} = four(cache[key_at + member + {{ d * team }}u]);
 {%- endfor %}
 {%- for d in range(dims // team) %}
 {%- for g in range(group) %}
@@ -69,7 +70,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 {%- endfor %}
 {%- else %}
         for (var d = member; d < DIMS; d += TEAM) {
-            let k = cache[key_at + d];
+            let k = four(cache[key_at + d]);
 {%- for g in range(group) %}
             score{{ g }} += dot(k, queries[{{ g * dims }}u + d]);
 {%- endfor %}
@@ -101,7 +102,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
             // Keys past the count have no weight, and the slot of the last.
             for (var k = 0u; k < count; k += {{ unroll }}u) {
 {%- for u in range(unroll) %}
-                let v{{ u }} = cache[slots[k + {{ u }}u] + value_at];
+                let v{{ u }} = four(cache[slots[k + {{ u }}u] + value_at]);
 {%- endfor %}
 {%- for u in range(unroll) %}
                 let weight{{ u }} = exp(weights[at + k + {{ u }}u] - new_top);

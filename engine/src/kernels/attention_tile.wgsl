@@ -6,6 +6,7 @@
 {% include "shared/step.wgsl" %}
 {% include "shared/words.wgsl" %}
 {% include "shared/heads.wgsl" %}
+{% include "shared/cache.wgsl" %}
 {%- set dims = head_dim // 4 %}
 {%- set unroll = 8 if tile % 8 == 0 else 1 %}
 {%- set unroll_dims = 8 if dims % 8 == 0 else 1 %}
@@ -13,7 +14,7 @@
 {%- set value_queries = queries * dims // workgroup %}
 
 @group(0) @binding(2) var<storage, read> query: array<vec4<f32>>;         // [rows, Q_STRIDE]
-@group(0) @binding(3) var<storage, read> cache: array<vec4<f32>>;         // [slots, 2, KV_WIDTH]
+@group(0) @binding(3) var<storage, read> cache: array<Cached>;         // [slots, 2, KV_WIDTH]
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;     // [rows, Q_STRIDE]
 
 const WORKGROUP: u32 = {{ workgroup }}u;
@@ -58,7 +59,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 {%- endfor %}
         for (var d = 0u; d < DIMS; d += {{ unroll_dims }}u) {
 {%- for u in range(unroll_dims) %}
-            let k{{ u }} = cache[key_at + d + {{ u }}u];
+            let k{{ u }} = four(cache[key_at + d + {{ u }}u]);
 {%- endfor %}
 {%- for u in range(unroll_dims) %}
 {%- for q in range(score_queries) %}
@@ -84,7 +85,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
         // Keys past the count have no weight, and the slot of the last.
         for (var k = 0u; k < count; k += {{ unroll }}u) {
 {%- for u in range(unroll) %}
-            let v{{ u }} = cache[slots[k + {{ u }}u] + KV_WIDTH / 4u + dim];
+            let v{{ u }} = four(cache[slots[k + {{ u }}u] + KV_WIDTH / 4u + dim]);
 {%- endfor %}
 {%- for u in range(unroll) %}
 {%- for q in range(value_queries) %}

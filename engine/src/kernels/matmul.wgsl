@@ -94,7 +94,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let b{{ n }} = weight_slice[(x + {{ n * wide }}u) * SLICE + k];
 {%- endfor %}
 {%- for m in range(thread_m) %}{% for n in range(thread_n) %}
-                sum_{{ m }}_{{ n }} += dot(a{{ m }}, b{{ n }});
+                sum_{{ m }}_{{ n }} = madd(a{{ m }}, b{{ n }}, sum_{{ m }}_{{ n }});
 {%- endfor %}{% endfor %}
             }
         }

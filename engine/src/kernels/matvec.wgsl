@@ -15,6 +15,12 @@
 // - `gate`: a team takes row n of both halves of the matrix, gate and up, and writes silu(gate) * up (SwiGLU, Shazeer 2020).
 // - `rope`: a team takes both members of a rotary pair, rotates them, and writes queries to `out` and keys and values to the cache.
 // - `gather`: input rows are those whose logits are asked for.
+//
+// With `subgroups` the team's sums meet by shuffles, without workgroup memory and its barrier; a team is then no larger than the least
+// subgroup, and invocations fill subgroups in the order of their indices.
+{%- if subgroups and browser %}
+enable subgroups;
+{%- endif %}
 {% include "shared/step.wgsl" %}
 {%- if rope or gather %}
 {% include "shared/words.wgsl" %}
@@ -24,7 +30,8 @@
 {% include "shared/weights.wgsl" %}
 {%- if rope %}
 {% include "shared/heads.wgsl" %}
-@group(0) @binding(8) var<storage, read_write> cache: array<f32>;     // [slots, 2, KV_WIDTH]
+@group(0) @binding(8) var<storage, read_write> cache: array<{% if kv_half %}u32{% else %}f32{% endif %}>;     // [slots, 2, KV_WIDTH]
+{% include "shared/cache_write.wgsl" %}
 {%- endif %}
 @group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;     // [rows, IN_STRIDE]
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;       // [rows, OUT_STRIDE]
@@ -35,6 +42,7 @@
 {%- set size = threads * outputs %}
 {%- set quads = pack // 4 %}
 {%- set staged = stage > 0 and threads > 1 %}
+{%- set teamed = threads > 1 and not subgroups %}
 
 const IN_STRIDE: u32 = {{ in_stride // 4 }}u; // in vec4
 const OUT_STRIDE: u32 = {{ out_stride }}u;
@@ -44,99 +52,22 @@ const THREADS: u32 = {{ threads }}u;
 const TEAMS: u32 = {{ outputs }}u;
 const COLUMNS: u32 = {{ columns }}u;
 const SIZE: u32 = {{ size }}u;
-{%- if threads > 1 %}
-{%- if not staged %}
+{%- if teamed and not staged %}
 var<workgroup> partial: array<f32, {{ size * block * columns }}>; // [BLOCK, COLUMNS, THREADS, TEAMS]
 {%- endif %}
-{%- if norm %}
-var<workgroup> all_squares: array<f32, {{ size * columns }}>; // [COLUMNS, SIZE]
-{%- endif %}
+{%- if norm and (teamed or staged) %}
+var<workgroup> all_squares: array<f32, {{ (outputs if subgroups else size) * columns }}>; // [COLUMNS, SIZE], by subgroups [COLUMNS, TEAMS]
 {%- endif %}
 {%- if staged %}
 const STAGE: u32 = {{ stage }}u;    // packs
 const LANES: u32 = STAGE + 1u;      // and padding, so that writes fall on different banks
 // The input [COLUMNS, PACK / 4, LANES], and afterwards four sums of each invocation [COLUMNS, THREADS, TEAMS].
 {%- set room = columns * quads * (stage + 1) %}
-var<workgroup> stage: array<vec4<f32>, {{ room if room > columns * size else columns * size }}>;
+{%- set sums = columns * size if teamed else 0 %}
+var<workgroup> stage: array<vec4<f32>, {{ room if room > sums else sums }}>;
 {%- endif %}
 
-const UNITS: u32 = (PART_ROWS + {{ block - 1 }}u) / {{ block }}u;
-
-// The weight row of a member of a team's block; pairs come one after the other.
-fn weight_row(unit: u32, index: u32) -> u32 {
-{%- if gate %}
-    return min(unit * {{ block // 2 }}u + index / 2u, PART_ROWS / 2u - 1u) + index % 2u * (PART_ROWS / 2u);
-{%- elif rope %}
-    let which = min(unit * {{ block // 2 }}u + index / 2u, PART_ROWS / 2u - 1u);
-    let head = which / PAIRS;
-    let pair = which % PAIRS;
-    var at = vec2<u32>(2u * pair, 2u * pair + 1u);
-    if head < HEADS + KV_HEADS { at = members(pair); }
-    return head * HEAD_DIM + select(at.x, at.y, index % 2u == 1u);
-{%- else %}
-    return min(unit * {{ block }}u + index, PART_ROWS - 1u);
-{%- endif %}
-}
-
-{%- if bias %}
-fn bias_of(n: u32) -> f32 {
-{%- if norm %}
-    let at = IN_STRIDE + n / 4u;
-{%- else %}
-    let at = n / 4u;
-{%- endif %}
-    return vectors[at][n % 4u];
-}
-{%- endif %}
-
-{%- if pairs %}
-
-// Writes a pair of outputs, n0 and n1.
-fn finish_pair(which: u32, row: u32, n0: u32, n1: u32, x0: f32, x1: f32) {
-    if which >= PART_ROWS / 2u { return; }
-{%- if gate %}
-    out[row * OUT_STRIDE + which] = x0 / (1.0 + exp(-x0)) * x1;
-{%- else %}
-    let head = which / PAIRS;
-    let pair = which % PAIRS;
-    if head < HEADS {
-        let x = rotate(row, pair, vec2<f32>(x0, x1));
-        out[row * OUT_STRIDE + n0] = x.x;
-        out[row * OUT_STRIDE + n1] = x.y;
-    } else {
-        // Keys follow the queries and values the keys, in the matrix as in a slot.
-        var x = vec2<f32>(x0, x1);
-        if head < HEADS + KV_HEADS { x = rotate(row, pair, x); }
-        let at = row_slot(row) * SLOT - HEADS * HEAD_DIM;
-        cache[at + n0] = x.x;
-        cache[at + n1] = x.y;
-    }
-{%- endif %}
-}
-{%- endif %}
-
-// Writes what a team computed for one row.
-fn finish(unit: u32, row: u32{% for r in range(block) %}, s{{ r }}: f32{% endfor %}, squares: f32) {
-{%- if norm %}
-    let scale = 1.0 / sqrt(squares / f32({{ width }}) + {{ eps }});
-{%- endif %}
-{%- for r in range(block) %}
-    let n{{ r }} = weight_row(unit, {{ r }}u);
-    let x{{ r }} = s{{ r }}{% if norm %} * scale{% endif %}{% if bias %} + bias_of(PART_START + n{{ r }}){% endif %};
-{%- endfor %}
-{%- if pairs %}
-{%- for p in range(block // 2) %}
-    finish_pair(unit * {{ block // 2 }}u + {{ p }}u, row, n{{ 2 * p }}, n{{ 2 * p + 1 }}, x{{ 2 * p }}, x{{ 2 * p + 1 }});
-{%- endfor %}
-{%- else %}
-{%- for r in range(block) %}
-    if unit * {{ block }}u + {{ r }}u < PART_ROWS {
-        let at = row * OUT_STRIDE + PART_START + n{{ r }};
-        out[at] = x{{ r }}{% if accumulate %} + out[at]{% endif %};
-    }
-{%- endfor %}
-{%- endif %}
-}
+{% include "shared/product.wgsl" %}
 
 @compute @workgroup_size({{ size }})
 fn main(
@@ -172,7 +103,7 @@ fn main(
 {%- for c in range(columns) %}
 {%- if norm %}
                 let raw{{ c }} = input[in{{ c }} + source];
-                squares{{ c }} += dot(raw{{ c }}, raw{{ c }});
+                squares{{ c }} = madd(raw{{ c }}, raw{{ c }}, squares{{ c }});
                 stage[{{ c * quads }}u * LANES + to] = raw{{ c }} * norm;
 {%- else %}
                 stage[{{ c * quads }}u * LANES + to] = input[in{{ c }} + source];
@@ -210,21 +141,21 @@ fn main(
                 let x{{ c }} = stage[{{ c * quads + i }}u * LANES + place];
 {%- elif norm %}
                 let raw{{ c }} = input[in{{ c }} + k + {{ i }}u];
-                squares{{ c }} += dot(raw{{ c }}, raw{{ c }});
+                squares{{ c }} = madd(raw{{ c }}, raw{{ c }}, squares{{ c }});
                 let x{{ c }} = raw{{ c }} * norm;
 {%- else %}
                 let x{{ c }} = input[in{{ c }} + k + {{ i }}u];
 {%- endif %}
 {%- if quantized %}
 {%- if mins or bits == 4 %}
-                all{{ c }} += dot(x{{ c }}, vec4<f32>(1.0));
+                all{{ c }} += (x{{ c }}.x + x{{ c }}.y) + (x{{ c }}.z + x{{ c }}.w);
 {%- endif %}
 {%- for r in range(block) %}
-                dot{{ r }}_{{ c }} += dot(w{{ r }}, x{{ c }});
+                dot{{ r }}_{{ c }} = madd(w{{ r }}, x{{ c }}, dot{{ r }}_{{ c }});
 {%- endfor %}
 {%- else %}
 {%- for r in range(block) %}
-                sum{{ r }}_{{ c }} += dot(w{{ r }}, x{{ c }});
+                sum{{ r }}_{{ c }} = madd(w{{ r }}, x{{ c }}, sum{{ r }}_{{ c }});
 {%- endfor %}
 {%- endif %}
 {%- endfor %}
@@ -242,7 +173,37 @@ fn main(
             workgroupBarrier();
         }
 {%- endif %}
-{%- if threads > 1 %}
+{%- if subgroups %}
+        // A butterfly: afterwards every invocation of the team has all its sums.
+{%- for c in range(columns) %}
+{%- for half in [16, 8, 4, 2, 1] if half < threads %}
+{%- for r in range(block) %}
+        sum{{ r }}_{{ c }} += subgroupShuffleXor(sum{{ r }}_{{ c }}, {{ half }}u);
+{%- endfor %}
+{%- if norm %}
+        squares{{ c }} += subgroupShuffleXor(squares{{ c }}, {{ half }}u);
+{%- endif %}
+{%- endfor %}
+{%- endfor %}
+{%- if norm and staged %}
+        // The whole workgroup read the input, so its squares are in all teams.
+{%- for c in range(columns) %}
+        if member == 0u { all_squares[{{ c }}u * TEAMS + lane / THREADS] = squares{{ c }}; }
+{%- endfor %}
+        workgroupBarrier();
+{%- for c in range(columns) %}
+        squares{{ c }} = 0.0;
+        for (var t = 0u; t < TEAMS; t += 1u) { squares{{ c }} += all_squares[{{ c }}u * TEAMS + t]; }
+{%- endfor %}
+{%- endif %}
+        if first_unit + lane / THREADS < UNITS {
+{%- for c in range(columns) %}
+            if member == {{ c % threads }}u && first + {{ c }}u < count {
+                finish(unit, first + {{ c }}u{% for r in range(block) %}, sum{{ r }}_{{ c }}{% endfor %}, squares{{ c }});
+            }
+{%- endfor %}
+        }
+{%- elif threads > 1 %}
         let at = member * TEAMS + lane / THREADS;
 {%- for c in range(columns) %}
 {%- if staged %}
@@ -266,7 +227,7 @@ fn main(
         }
 {%- endif %}
     }
-{%- if threads > 1 %}
+{%- if teamed %}
     workgroupBarrier();
 {%- if norm and staged %}
     // Squares were added up by the whole workgroup: first THREADS sums of what TEAMS hold.

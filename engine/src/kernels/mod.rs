@@ -8,6 +8,7 @@
 //! | gather embeddings | `embed.wgsl` | [`embed`] |
 //! | RMS normalization | `rms_norm.wgsl` | [`rms_norm`] |
 //! | matrix product | `matvec.wgsl` (few rows), `matmul.wgsl` (many) | [`matmul`] |
+//! | the same in 8-bit integers | `quantize.wgsl`, `matvec_packed.wgsl` (few rows), `matmul_packed.wgsl` (many) | [`quantize`], [`matmul`] |
 //! | rotary embedding and KV write | `rope_kv.wgsl` | [`rope_kv`] |
 //! | paged attention | `attention.wgsl` (any heads), `attention_tile.wgsl` (many rows), `attention_split.wgsl` and `attention_reduce.wgsl` (few) | [`attention`] |
 //! | gated activation | `silu_mul.wgsl` | [`silu_mul`] |
@@ -20,6 +21,7 @@ pub mod attention;
 pub mod embed;
 pub mod gather_rows;
 pub mod matmul;
+pub mod quantize;
 pub mod rms_norm;
 pub mod rope_kv;
 pub mod sample;

@@ -25,6 +25,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// Every template: name, text.
 const FILES: &[(&str, &str)] = &[
     ("shared/heads.wgsl", include_str!("shared/heads.wgsl")),
+    ("shared/cache.wgsl", include_str!("shared/cache.wgsl")),
+    ("shared/cache_write.wgsl", include_str!("shared/cache_write.wgsl")),
     ("shared/step.wgsl", include_str!("shared/step.wgsl")),
     ("shared/words.wgsl", include_str!("shared/words.wgsl")),
     ("shared/weights.wgsl", include_str!("shared/weights.wgsl")),
@@ -32,6 +34,11 @@ const FILES: &[(&str, &str)] = &[
     ("rms_norm.wgsl", include_str!("rms_norm.wgsl")),
     ("matvec.wgsl", include_str!("matvec.wgsl")),
     ("matmul.wgsl", include_str!("matmul.wgsl")),
+    ("shared/product.wgsl", include_str!("shared/product.wgsl")),
+    ("shared/packed.wgsl", include_str!("shared/packed.wgsl")),
+    ("matvec_packed.wgsl", include_str!("matvec_packed.wgsl")),
+    ("matmul_packed.wgsl", include_str!("matmul_packed.wgsl")),
+    ("quantize.wgsl", include_str!("quantize.wgsl")),
     ("rope_kv.wgsl", include_str!("rope_kv.wgsl")),
     ("attention.wgsl", include_str!("attention.wgsl")),
     ("attention_split.wgsl", include_str!("attention_split.wgsl")),
@@ -67,8 +74,10 @@ pub enum KernelShape {
         /// Added to the mean square, as a WGSL literal.
         eps: String,
     },
-    /// [`KernelVariant::Matvec`] and [`KernelVariant::Matmul`].
+    /// [`KernelVariant::Matvec`], [`KernelVariant::Matmul`] and their packed forms.
     Product(ProductShape),
+    /// [`KernelVariant::Quantize`].
+    Quantize(QuantizeShape),
     /// Kernels that work on heads.
     Heads(HeadsShape),
     /// The kernels of the sampler.
@@ -145,6 +154,25 @@ impl ProductShape {
     }
 }
 
+/// Activations to be turned into integers, and what they go through before.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct QuantizeShape {
+    /// Row stride of the input.
+    pub in_stride: u32,
+    /// Elements of a row of the output; a multiple of 32.
+    pub width: u32,
+    /// 4: each eight elements' even ones come first, as 4-bit weights are unpacked; 8: they stay in order.
+    pub order: u32,
+    /// Whether rows are normalized.
+    pub norm: bool,
+    /// Added to the mean square, as a WGSL literal.
+    pub eps: String,
+    /// Whether a row of the input is gate and up, one after the other.
+    pub silu: bool,
+    /// Whether rows are those whose logits are asked for.
+    pub gather: bool,
+}
+
 /// Sizes of heads and cache.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HeadsShape {
@@ -162,8 +190,12 @@ pub struct HeadsShape {
     pub q_stride: u32,
     /// Row stride of new keys and values.
     pub kv_stride: u32,
+    /// Row stride of queries, keys and values side by side, where they come so; else 0.
+    pub joined_stride: u32,
     /// Slots of a KV block.
     pub block_size: u32,
+    /// Whether keys and values are kept as halves.
+    pub kv_half: bool,
     /// Multiplies query . key, as a WGSL literal.
     pub scale: String,
 }
@@ -220,5 +252,7 @@ pub fn literal(x: f32) -> String {
 /// When variant and shape belong to different kernels.
 pub fn render(variant: &KernelVariant, shape: &KernelShape) -> Result<String, minijinja::Error> {
     let template = TEMPLATES.get_template(&format!("{}.wgsl", variant.kernel()))?;
-    template.render(context! { ..Value::from(Serde(variant)), ..Value::from(Serde(shape)) })
+    // Browsers want subgroups enabled by a directive that naga, which compiles natively, does not know yet.
+    let browser = cfg!(target_arch = "wasm32");
+    template.render(context! { ..context! { browser }, ..Value::from(Serde(variant)), ..Value::from(Serde(shape)) })
 }

@@ -21,6 +21,9 @@ pub(super) const GPU_DEPTH: u32 = 2;
 /// Slots per KV block: vLLM's default. Smaller shares more prefixes, larger needs shorter tables.
 pub const BLOCK_SIZE: u32 = 16;
 
+/// Fewer KV blocks are not asked for: 256 tokens are not much of a conversation.
+pub(super) const LEAST_BLOCKS: u32 = 16;
+
 /// Choices of whoever loads a model.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
@@ -75,10 +78,10 @@ pub fn estimate(
         }
         _ => tensor.elements() * 4,
     };
-    let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, GPU_DEPTH)?;
+    let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, GPU_DEPTH, 4)?;
     let memory = MemoryUse {
         weights_bytes: tensors.iter().filter(used).map(bytes).sum(),
-        kv_bytes: kv_bytes(config, &capacity),
+        kv_bytes: kv_bytes(config, &capacity, 4),
         scratch_bytes: Activation::ALL
             .into_iter()
             .map(|activation| {
@@ -90,23 +93,24 @@ pub fn estimate(
     Ok((capacity, memory))
 }
 
-/// Bytes of keys and values that a capacity stands for.
-pub fn kv_bytes(config: &ModelConfig, capacity: &Capacity) -> u64 {
-    u64::from(capacity.blocks) * u64::from(capacity.block_size) * config.kv_bytes_per_token()
+/// Bytes of keys and values that a capacity stands for, of elements of 4 bytes or 2.
+pub fn kv_bytes(config: &ModelConfig, capacity: &Capacity, element_bytes: u64) -> u64 {
+    u64::from(capacity.blocks) * u64::from(capacity.block_size) * config.kv_bytes_per_token() / 4 * element_bytes
 }
 
-/// Sizes a KV cache. `max_binding_bytes` bounds one layer's keys and values.
+/// Sizes a KV cache. `max_binding_bytes` bounds one layer's keys and values, whose elements have 4 bytes or 2.
 pub fn capacity(
     config: &ModelConfig,
     options: &LoadOptions,
     default_rows: u32,
     max_binding_bytes: u64,
     depth: u32,
+    element_bytes: u64,
 ) -> Result<Capacity, LoadError> {
-    let block_bytes = config.kv_bytes_per_token() * u64::from(BLOCK_SIZE);
+    let block_bytes = config.kv_bytes_per_token() / 4 * element_bytes * u64::from(BLOCK_SIZE);
     let budget_bytes = options.kv_bytes.unwrap_or(512 << 20);
     let by_budget = budget_bytes / block_bytes;
-    let by_binding = max_binding_bytes / (u64::from(config.kv_width()) * u64::from(BLOCK_SIZE) * 8);
+    let by_binding = max_binding_bytes / (u64::from(config.kv_width()) * u64::from(BLOCK_SIZE) * 2 * element_bytes);
     let blocks = by_budget.min(by_binding).min(u64::from(u32::MAX / BLOCK_SIZE)) as u32;
     if blocks == 0 {
         return Err(LoadError::NoRoomForKv { budget_bytes, block_bytes });

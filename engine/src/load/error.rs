@@ -99,6 +99,20 @@ pub enum LoadError {
         /// Bytes of one block.
         block_bytes: u64,
     },
+    /// The device has no memory left for keys and values.
+    #[error(
+        "the device has no memory left: the weights take {} MiB, and {} MiB more for the keys and values of {tokens} tokens were refused; use a \
+         smaller model, or close other pages and programs that use the GPU",
+        .weights_bytes >> 20, .kv_bytes.div_ceil(1 << 20)
+    )]
+    NoMemoryForKv {
+        /// The least that was asked for.
+        kv_bytes: u64,
+        /// Tokens that it has room for.
+        tokens: u32,
+        /// What the device holds already.
+        weights_bytes: u64,
+    },
     /// `push`, `end_file` or `finish` out of order.
     #[error("the loader was called out of order: {0}")]
     Order(&'static str),

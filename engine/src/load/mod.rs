@@ -16,5 +16,5 @@ mod store;
 pub use capacity::{LoadOptions, MemoryUse, StepCost};
 pub use error::LoadError;
 pub use loader::{Loaded, Loader, WeightFiles};
-pub use random::load_shape;
+pub use random::{load_shape, shape_bytes};
 pub use store::Device;

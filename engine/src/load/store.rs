@@ -1,9 +1,11 @@
 //! Where rows go.
 
 use super::LoadError;
-use super::capacity::{DEFAULT_ROWS, GPU_DEPTH, LoadOptions, MemoryUse, SOFTWARE_ROWS, StepCost, capacity, kv_bytes};
+use super::capacity::{
+    DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_ROWS, StepCost, capacity, kv_bytes,
+};
 use crate::cpu::{CpuExecutor, CpuWeights};
-use crate::gpu::{Gpu, GpuExecutor, GpuWeights};
+use crate::gpu::{Gpu, GpuExecutor, GpuWeights, allocate_cache};
 use crate::model::{ModelConfig, Role, WeightKey};
 use crate::weights::{TensorLayout, WeightRows};
 use tilewright_plan::Executor;
@@ -84,10 +86,10 @@ impl Store {
         let read = |all: u64, embedding: Option<u64>| all - if config.tied_head { 0 } else { embedding.unwrap_or(0) };
         match self {
             Self::Cpu(weights) => {
-                let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, 1)?;
+                let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, 1, 4)?;
                 let memory = MemoryUse {
                     weights_bytes: weights.bytes(),
-                    kv_bytes: kv_bytes(config, &capacity),
+                    kv_bytes: kv_bytes(config, &capacity, 4),
                     scratch_bytes: 0,
                 };
                 let cost =
@@ -96,13 +98,35 @@ impl Store {
             }
             Self::Gpu(weights) => {
                 let rows = if weights.gpu().is_software() { SOFTWARE_ROWS } else { DEFAULT_ROWS };
-                let capacity = capacity(config, options, rows, weights.gpu().max_binding_bytes, GPU_DEPTH)?;
+                let gpu = weights.gpu().clone();
+                let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
+                let sized = |options: &LoadOptions| {
+                    capacity(config, options, rows, gpu.max_binding_bytes, GPU_DEPTH, element_bytes)
+                };
+                // Nobody can say how much memory a device has left, so it is asked: for what is wanted, then for half of that.
+                let mut options = options.clone();
+                let (capacity, cache) = loop {
+                    let capacity = sized(&options)?;
+                    if let Some(cache) = allocate_cache(&gpu, config, &capacity).await {
+                        break (capacity, cache);
+                    }
+                    let wanted = kv_bytes(config, &capacity, element_bytes);
+                    if capacity.blocks <= LEAST_BLOCKS {
+                        return Err(LoadError::NoMemoryForKv {
+                            kv_bytes: wanted,
+                            tokens: capacity.blocks * capacity.block_size,
+                            weights_bytes: weights.bytes(),
+                        });
+                    }
+                    tracing::info!("no memory for {} MiB of keys and values; asking for half of it", wanted >> 20);
+                    options.kv_bytes = Some(wanted / 2);
+                };
                 let weights_bytes = weights.bytes();
                 let weight_bytes = read(weights_bytes, weights.matrix_bytes(embedding));
-                let executor = GpuExecutor::new(config, weights, capacity).await?;
+                let executor = GpuExecutor::new(config, weights, capacity, cache).await?;
                 let memory = MemoryUse {
                     weights_bytes,
-                    kv_bytes: kv_bytes(config, &capacity),
+                    kv_bytes: kv_bytes(config, &capacity, element_bytes),
                     scratch_bytes: executor.scratch_bytes(),
                 };
                 let cost = StepCost { dispatches: executor.decode_dispatches(), weight_bytes };

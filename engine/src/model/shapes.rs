@@ -28,33 +28,34 @@ pub struct Shape {
 /// Every shape.
 #[rustfmt::skip]
 pub const SHAPES: [Shape; 6] = [
-    shape("smollm2-135m", [30, 576, 1536, 9, 3, 64, 49_152, 8192], 100_000.0, true, false),
-    shape("qwen2-0.5b", [24, 896, 4864, 14, 2, 64, 151_936, 32_768], 1_000_000.0, true, true),
-    shape("qwen2-1.5b", [28, 1536, 8960, 12, 2, 128, 151_936, 32_768], 1_000_000.0, true, true),
-    shape("llama-3.2-1b", [16, 2048, 8192, 32, 8, 64, 128_256, 131_072], 500_000.0, true, false),
-    shape("llama-3.2-3b", [28, 3072, 8192, 24, 8, 128, 128_256, 131_072], 500_000.0, true, false),
-    shape("llama-3.1-8b", [32, 4096, 14_336, 32, 8, 128, 128_256, 131_072], 500_000.0, false, false),
+    Shape::new("smollm2-135m", [30, 576, 1536, 9, 3, 64, 49_152, 8192], 100_000.0, true, false),
+    Shape::new("qwen2-0.5b", [24, 896, 4864, 14, 2, 64, 151_936, 32_768], 1_000_000.0, true, true),
+    Shape::new("qwen2-1.5b", [28, 1536, 8960, 12, 2, 128, 151_936, 32_768], 1_000_000.0, true, true),
+    Shape::new("llama-3.2-1b", [16, 2048, 8192, 32, 8, 64, 128_256, 131_072], 500_000.0, true, false),
+    Shape::new("llama-3.2-3b", [28, 3072, 8192, 24, 8, 128, 128_256, 131_072], 500_000.0, true, false),
+    Shape::new("llama-3.1-8b", [32, 4096, 14_336, 32, 8, 128, 128_256, 131_072], 500_000.0, false, false),
 ];
 
-const fn shape(name: &'static str, sizes: [u32; 8], theta: f64, tied_head: bool, biases: bool) -> Shape {
-    let [layers, hidden, feed_forward, heads, kv_heads, head_dim, vocabulary, context] = sizes;
-    Shape {
-        name,
-        layers,
-        hidden,
-        feed_forward,
-        heads,
-        kv_heads,
-        head_dim,
-        vocabulary,
-        context,
-        theta,
-        tied_head,
-        biases,
-    }
-}
-
 impl Shape {
+    /// A shape: layers, hidden size, feed-forward size, query heads, key and value heads, head size, vocabulary and context.
+    pub const fn new(name: &'static str, sizes: [u32; 8], theta: f64, tied_head: bool, biases: bool) -> Self {
+        let [layers, hidden, feed_forward, heads, kv_heads, head_dim, vocabulary, context] = sizes;
+        Self {
+            name,
+            layers,
+            hidden,
+            feed_forward,
+            heads,
+            kv_heads,
+            head_dim,
+            vocabulary,
+            context,
+            theta,
+            tied_head,
+            biases,
+        }
+    }
+
     /// The shape of a name.
     pub fn named(name: &str) -> Option<Self> {
         SHAPES.into_iter().find(|shape| shape.name == name)

@@ -206,6 +206,16 @@ export class App extends LitElement {
           >
             <wa-icon name="models"></wa-icon><span>Models</span>
           </a>
+          <a
+            class="quiet"
+            href="./bench.html"
+            target="_blank"
+            rel="noopener"
+            aria-label="Benchmark (opens in a new tab)"
+            title="How fast this device is"
+          >
+            <wa-icon name="gauge"></wa-icon><span>Benchmark</span>
+          </a>
           <button
             class="quiet"
             type="button"

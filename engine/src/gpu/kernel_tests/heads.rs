@@ -9,6 +9,7 @@ use crate::kernels::attention::{KvCache, attention, attention_scale};
 use crate::kernels::rope_kv::{KvWrite, rope_kv};
 use crate::kernels::source::{HeadsShape, KernelShape, literal};
 use crate::model::{ModelConfig, Rope, RopeScaling, llama::LLAMA, rope::rotations};
+use half::f16;
 
 /// A model of which only the heads matter.
 pub(super) fn config(heads: u32, kv_heads: u32, head_dim: u32, rotated: u32, interleaved: bool) -> ModelConfig {
@@ -28,7 +29,13 @@ pub(super) fn config(heads: u32, kv_heads: u32, head_dim: u32, rotated: u32, int
     }
 }
 
-pub(super) fn heads_shape(config: &ModelConfig, q_stride: u32, kv_stride: u32, block_size: u32) -> HeadsShape {
+pub(super) fn heads_shape(
+    config: &ModelConfig,
+    q_stride: u32,
+    kv_stride: u32,
+    block_size: u32,
+    kv_half: bool,
+) -> HeadsShape {
     HeadsShape {
         heads: config.heads,
         kv_heads: config.kv_heads,
@@ -37,7 +44,9 @@ pub(super) fn heads_shape(config: &ModelConfig, q_stride: u32, kv_stride: u32, b
         interleaved: config.rope.interleaved,
         q_stride,
         kv_stride,
+        joined_stride: 0,
         block_size,
+        kv_half,
         scale: literal(attention_scale(config)),
     }
 }
@@ -45,6 +54,37 @@ pub(super) fn heads_shape(config: &ModelConfig, q_stride: u32, kv_stride: u32, b
 /// A cache `[slots, 2, width]` of keys and values `[slots, width]`.
 pub(super) fn interleaved(keys: &[f32], values: &[f32], width: usize) -> Vec<f32> {
     keys.chunks_exact(width).zip(values.chunks_exact(width)).flat_map(|(k, v)| [k, v].concat()).collect()
+}
+
+/// A cache as the bytes of a binding.
+pub(super) fn cache_bytes(cache: &[f32], kv_half: bool) -> Vec<u8> {
+    let half = |&x: &f32| f16::from_f32(x).to_le_bytes();
+    if kv_half { cache.iter().flat_map(half).collect() } else { bytes(cache) }
+}
+
+/// What a binding of a cache holds.
+pub(super) fn cached(binding: &[f32], kv_half: bool) -> Vec<f32> {
+    let halves: &[f16] = bytemuck::cast_slice(binding);
+    if kv_half { halves.iter().map(|x| x.to_f32()).collect() } else { binding.to_vec() }
+}
+
+/// Elements of each head in the order in which a cache of halves has them: the members of a rotated pair side by side.
+pub(super) fn placed(config: &ModelConfig, rows: &[f32], stride: usize) -> Vec<f32> {
+    let (head_dim, half) = (config.head_dim as usize, config.rope.dims as usize / 2);
+    let width = rows.len() / stride;
+    let mut placed = rows.to_vec();
+    for row in 0..width {
+        for head in 0..stride / head_dim {
+            let at = row * stride + head * head_dim;
+            for pair in 0..half {
+                let members = if config.rope.interleaved { [2 * pair, 2 * pair + 1] } else { [pair, pair + half] };
+                for (side, member) in members.into_iter().enumerate() {
+                    placed[at + 2 * pair + side] = rows[at + member];
+                }
+            }
+        }
+    }
+    placed
 }
 
 /// Header and words of a step.
@@ -63,13 +103,20 @@ pub(super) const SPLIT: KeySplit = KeySplit { tile: 32, most_parts: 1024 };
 #[test]
 fn rotary_embedding_and_kv_write_agree_with_their_twin() {
     let mut random = Random(4000);
-    for (heads, kv_heads, head_dim, rotated, interleaved_pairs) in [
+    for (heads, kv_heads, head_dim, rotated, interleaved_pairs, kv_half) in [
         (4, 2, 16, 16, false),
         (9, 3, 64, 64, true),
         (3, 1, 20, 8, false),
         (5, 5, 12, 6, true),
         (8, 1, 128, 128, false),
-    ] {
+        (2, 1, 320, 320, false),
+        (1, 1, 1024, 1000, false),
+    ]
+    .into_iter()
+    .flat_map(|sizes| [(sizes, false), (sizes, true)])
+    .map(|((heads, kv_heads, head_dim, rotated, interleaved), kv_half)| {
+        (heads, kv_heads, head_dim, rotated, interleaved, kv_half)
+    }) {
         let config = config(heads, kv_heads, head_dim, rotated, interleaved_pairs);
         let (q_stride, kv_stride) = (config.query_width().next_multiple_of(8), config.kv_width().next_multiple_of(8));
         let slots = 40;
@@ -80,18 +127,18 @@ fn rotary_embedding_and_kv_write_agree_with_their_twin() {
         let step = StepData { rows: rows.clone(), rotations: turns.clone(), ..StepData::default() };
         let mut query = random.rows(7, config.query_width(), q_stride);
         let (key, value) = (random.rows(7, config.kv_width(), kv_stride), random.rows(7, config.kv_width(), kv_stride));
-        let mut key_cache = random.floats(slots * config.kv_width());
-        let mut value_cache = random.floats(slots * config.kv_width());
+        let mut key_cache = vec![0.0; (slots * config.kv_width()) as usize];
+        let mut value_cache = key_cache.clone();
         let width = config.kv_width() as usize;
         let mut bindings = step_bindings(&step, &[], SPLIT).1.to_vec();
         bindings.extend([
             (2, Access::ReadWrite, bytes(&query)),
             (3, Access::Read, bytes(&key)),
             (4, Access::Read, bytes(&value)),
-            (5, Access::ReadWrite, bytes(&interleaved(&key_cache, &value_cache, width))),
+            (5, Access::ReadWrite, cache_bytes(&interleaved(&key_cache, &value_cache, width), kv_half)),
         ]);
-        let shape = KernelShape::Heads(heads_shape(&config, q_stride, kv_stride, 16));
-        let actual = run(&KernelVariant::RopeKv { workgroup: 64 }, &shape, 7, &bindings);
+        let shape = KernelShape::Heads(heads_shape(&config, q_stride, kv_stride, 16, kv_half));
+        let actual = run(&KernelVariant::default_rope(head_dim), &shape, 7, &bindings);
         let mut kv = KvWrite {
             key: &key,
             value: &value,
@@ -100,9 +147,14 @@ fn rotary_embedding_and_kv_write_agree_with_their_twin() {
             value_cache: &mut value_cache,
         };
         rope_kv(&config, &rows, &turns, &mut query, q_stride as usize, &mut kv);
-        for (actual, expected) in actual.iter().zip([&query, &interleaved(&key_cache, &value_cache, width)]) {
-            assert_close(&format!("{heads} heads of {head_dim}"), actual, expected, 1e-5);
+        if kv_half {
+            query = placed(&config, &query, q_stride as usize);
+            key_cache = placed(&config, &key_cache, width);
         }
+        let what = format!("{heads} heads of {head_dim}, {rotated} rotated, halves: {kv_half}");
+        assert_close(&format!("queries, {what}"), &actual[0], &query, 1e-5);
+        let (expected, tolerance) = (interleaved(&key_cache, &value_cache, width), if kv_half { 1e-3 } else { 1e-5 });
+        assert_close(&format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
     }
 }
 
@@ -110,7 +162,7 @@ fn rotary_embedding_and_kv_write_agree_with_their_twin() {
 #[test]
 fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
     let mut random = Random(5000);
-    for (heads, kv_heads, head_dim, block_size) in [
+    for (heads, kv_heads, head_dim, block_size, kv_half) in [
         (4, 2, 16, 16),
         (9, 3, 64, 16),
         (6, 1, 20, 4),
@@ -118,7 +170,10 @@ fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
         (8, 2, 128, 16),
         (14, 2, 64, 16),
         (16, 1, 32, 16),
-    ] {
+    ]
+    .into_iter()
+    .flat_map(|(heads, kv_heads, head_dim, block)| [false, true].map(|half| (heads, kv_heads, head_dim, block, half)))
+    {
         let config = config(heads, kv_heads, head_dim, head_dim, false);
         let q_stride = config.query_width().next_multiple_of(8);
         let (stride, blocks) = (20, 64);
@@ -138,15 +193,18 @@ fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
         };
         let rows = step.rows.len() as u32;
         let query: Vec<f32> = random.rows(rows, config.query_width(), q_stride).iter().map(|x| x * 4.0).collect();
-        let keys = random.floats(blocks * block_size * config.kv_width());
-        let values = random.floats(blocks * block_size * config.kv_width());
+        // What halves hold exactly, so that both forms have one answer.
+        let mut elements = || {
+            let floats = random.floats(blocks * block_size * config.kv_width());
+            floats.into_iter().map(|x| f16::from_f32(x).to_f32()).collect::<Vec<f32>>()
+        };
+        let (keys, values) = (elements(), elements());
         let mut expected = vec![0.0; query.len()];
         let cache = KvCache { keys: &keys, values: &values, block_size };
         attention(&config, &step, &cache, &query, &mut expected, q_stride as usize);
         let cache = interleaved(&keys, &values, config.kv_width() as usize);
-        let heads_shape = heads_shape(&config, q_stride, 0, block_size);
-        let shape = KernelShape::Heads(heads_shape);
-        let inputs = [(2, Access::Read, bytes(&query)), (3, Access::Read, bytes(&cache))];
+        let shape = KernelShape::Heads(heads_shape(&config, q_stride, 0, block_size, kv_half));
+        let inputs = [(2, Access::Read, bytes(&query)), (3, Access::Read, cache_bytes(&cache, kv_half))];
         let zeros = |count: usize| bytes(&vec![0.0_f32; count]);
 
         for variant in [KernelVariant::Attention { workgroup: 64 }, KernelVariant::default_attention(head_dim)] {

@@ -130,6 +130,7 @@ pub(super) fn run_counted(
     let mut pipelines = Pipelines::default();
     let kinds = list.iter().map(|&(binding, access, _)| (binding, access)).collect();
     let pipeline = pipelines.pipeline(gpu, &kinds, variant, shape);
+    assert_eq!(pollster::block_on(pipelines.refusal()), None, "{variant:?} compiles");
     let entries: Vec<_> = list
         .iter()
         .map(|(binding, _, buffer)| wgpu::BindGroupEntry { binding: *binding, resource: buffer.as_entire_binding() })

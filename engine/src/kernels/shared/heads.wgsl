@@ -23,6 +23,15 @@ fn members(pair: u32) -> vec2<u32> {
 {%- endif %}
 }
 
+// Offsets of a pair's elements in queries and in the cache; values' pairs are (2i, 2i + 1) as they are.
+fn placed(pair: u32) -> vec2<u32> {
+{%- if kv_half %}
+    return vec2<u32>(2u * pair, 2u * pair + 1u);
+{%- else %}
+    return members(pair);
+{%- endif %}
+}
+
 fn rotate(row: u32, pair: u32, x: vec2<f32>) -> vec2<f32> {
     if pair >= ROTATED_PAIRS { return x; }
     let at = step.rotations_at + 2u * (row * ROTATED_PAIRS + pair);

@@ -90,3 +90,8 @@ fn code{{ i }}(pack: Pack) -> vec4<f32> {
 {%- endif %}
 }
 {% endfor %}
+
+// c + a . b as four fused multiply-adds where a device has them: `dot` costs a fifth operation, and the sum waits for it.
+fn madd(a: vec4<f32>, b: vec4<f32>, c: f32) -> f32 {
+    return a.x * b.x + (a.y * b.y + (a.z * b.z + (a.w * b.w + c)));
+}

@@ -233,6 +233,9 @@ export class TabsPage extends LitElement {
           <a class="quiet" href=${`./${location.search}`} aria-label="Chat" title="Chat">
             <wa-icon name="chat"></wa-icon><span>Chat</span>
           </a>
+          <a class="quiet" href="./bench.html" aria-label="Benchmark" title="How fast this device is">
+            <wa-icon name="gauge"></wa-icon><span>Benchmark</span>
+          </a>
           <button
             class="quiet"
             type="button"

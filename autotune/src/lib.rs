@@ -1,0 +1,12 @@
+//! Finds the fastest kernel variants of this device.
+//!
+//! - [`space`]: which variants there are of an operation, within a device's limits
+//! - [`ops`]: which operations a model's steps are made of
+//! - [`race`]: candidates against each other: the right answer first, then time
+#![forbid(unsafe_code)]
+
+pub mod ops;
+pub mod race;
+pub mod space;
+
+pub use race::{Entry, Outcome, RaceOptions, race};

@@ -1,0 +1,81 @@
+//! Devices that lack something. One whose compiler refuses a kernel runs the model with other kernels; one with little memory
+//! keeps fewer keys and values; one that can do neither is an error that names kernel or numbers.
+
+use tilewright_engine::load::load_shape;
+use tilewright_engine::model::shapes::Shape;
+use tilewright_engine::{Device, Gpu, GpuError, GpuOptions, LoadError, LoadOptions};
+use tilewright_tests::drive::Driver;
+use tilewright_tests::model::cpu;
+
+/// Two layers.
+const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
+
+fn device(refuse: &[&str]) -> Device {
+    device_with(&GpuOptions {
+        software: Some(false),
+        half_cache: Some(false),
+        refuse: refuse.iter().map(ToString::to_string).collect(),
+        ..GpuOptions::default()
+    })
+}
+
+fn device_with(options: &GpuOptions) -> Device {
+    let options = GpuOptions { adapter: Some("llvmpipe".into()), ..options.clone() };
+    Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
+}
+
+fn load(device: Device) -> Result<Driver, LoadError> {
+    let loaded = pollster::block_on(load_shape(device, &SMALL, &LoadOptions::default(), &mut |_, _| ()))?;
+    Ok(Driver::new(loaded.executor))
+}
+
+/// Largest difference to the twins' logits, by rows a step.
+fn differences(device: Device) -> Vec<f32> {
+    let text: Vec<u32> = (0..70).map(|i| i * 37 % 500).collect();
+    let expected = load(cpu()).unwrap().logits(&text, 64);
+    let mut driver = load(device).unwrap();
+    let largest = |rows| {
+        let logits = driver.logits(&text, rows);
+        logits.iter().zip(&expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max)
+    };
+    [1, 8, 64].map(largest).to_vec()
+}
+
+#[test]
+fn whatever_product_a_device_refuses_another_takes_its_place() {
+    // Integers round; floats don't.
+    let all = differences(device(&[]));
+    assert!(all[0] < 1e-3 && all[1] > 1e-3 && all[1] < 0.3 && all[2] > 1e-3 && all[2] < 0.3, "{all:?}");
+    for refused in [&["matmul_packed"][..], &["matvec_packed"], &["quantize"], &["matmul_packed", "matmul"]] {
+        let floats = differences(device(refused));
+        assert!(floats.iter().all(|&difference| difference < 1e-3), "without {refused:?}: {floats:?}");
+    }
+}
+
+#[test]
+fn a_device_that_refuses_every_product_is_an_error_that_names_the_kernel() {
+    let Err(LoadError::Gpu(error)) = load(device(&["matvec"])) else { panic!("it can't be loaded") };
+    assert!(matches!(error, GpuError::Refused { kernel: "matvec", .. }), "{error}");
+    let words = error.to_string();
+    assert!(words.contains("refused to compile matvec") && words.contains("update the graphics driver"), "{words}");
+}
+
+#[test]
+fn keys_and_values_take_what_memory_there_is_and_halves_take_half_of_it() {
+    let load = |options: GpuOptions, kv_mib: u64| {
+        let wanted = LoadOptions { kv_bytes: Some(kv_mib << 20), ..LoadOptions::default() };
+        let loaded = pollster::block_on(load_shape(device_with(&options), &SMALL, &wanted, &mut |_, _| ()));
+        loaded.map(|loaded| (loaded.executor.capacity(), loaded.memory.kv_bytes))
+    };
+    // A token's keys and values of two layers of 64 are a KiB as floats.
+    let (all, all_bytes) = load(GpuOptions::default(), 1).unwrap();
+    assert_eq!((all.blocks, all_bytes), (64, 1 << 20));
+    let (halves, halves_bytes) = load(GpuOptions { half_cache: Some(true), ..GpuOptions::default() }, 1).unwrap();
+    assert_eq!((halves.blocks, halves_bytes), (128, 1 << 20));
+    // What is there is between a quarter of what was wanted and half of it.
+    let (some, some_bytes) = load(GpuOptions { cache_bytes: Some(300 << 10), ..GpuOptions::default() }, 1).unwrap();
+    assert_eq!((some.blocks, some_bytes), (16, 256 << 10));
+    let error = load(GpuOptions { cache_bytes: Some(100 << 10), ..GpuOptions::default() }, 1).unwrap_err();
+    assert!(matches!(error, LoadError::NoMemoryForKv { tokens: 256, kv_bytes: 0x40000, .. }), "{error}");
+    assert!(error.to_string().contains("keys and values of 256 tokens were refused"), "{error}");
+}

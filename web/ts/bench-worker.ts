@@ -1,0 +1,159 @@
+/**
+ * The script of the benchmark's own worker: a SharedWorker, as the engine's is, or a dedicated one. It times one suite in an
+ * instance of the wasm module that is its alone, so that the heap it reports is that suite's, and ends with it.
+ */
+
+import { BUILD } from "./build-id.js";
+import type { BenchRequest, Figures } from "./bench-options.js";
+import { TilewrightError, toErrorObject, type ErrorObject } from "./errors.js";
+import { fileNameOf, type ModelAddress } from "./model-address.js";
+import { openModelFiles } from "./model-source.js";
+import type { Progress } from "./protocol.js";
+import { takeInstance, watchTraps } from "./wasm-engine.js";
+import { requireWebGpu } from "./webgpu.js";
+
+/** What the page sends. */
+export type ToBench =
+  { type: "run"; request: BenchRequest; device: "gpu" | "cpu"; address: ModelAddress | null } | { type: "end" };
+
+/** What it hears. */
+export type FromBench =
+  | { type: "progress"; progress: WasmBenchProgress }
+  | { type: "report"; report: object }
+  | { type: "error"; error: ErrorObject };
+
+/** `Told` of web/src/bench.rs. */
+export type WasmBenchProgress =
+  ({ kind: "loading" } & Pick<Progress, "phase" | "loaded" | "total">) | ({ kind: "run" } & Figures);
+
+/** What the browser says of the GPU that was used. */
+export interface BenchAdapter {
+  vendor: string;
+  architecture: string;
+  device: string;
+  description: string;
+  /** A program that pretends to be a GPU. */
+  software: boolean;
+  /** What the adapter offers. */
+  offers: string[];
+  /** What the engine asked for and got. */
+  features: string[];
+  f16: boolean;
+  subgroups: boolean;
+  max_buffer_bytes: number;
+  max_binding_bytes: number;
+}
+
+/** As much of WebGPU as is looked at. */
+interface DeviceLike {
+  features: Iterable<string>;
+  limits: { maxBufferSize: number; maxStorageBufferBindingSize: number };
+}
+
+interface AdapterPrototype {
+  requestDevice: (this: AdapterSelf, ...options: unknown[]) => Promise<DeviceLike>;
+}
+
+interface AdapterSelf {
+  info?: Partial<Record<"vendor" | "architecture" | "device" | "description", string>>;
+  features: Iterable<string>;
+}
+
+type Opened = Omit<BenchAdapter, "software">;
+
+/** Notes what devices are opened with: the engine opens its own, so this is what its kernels can use. */
+function watchDevices(): { latest(): Opened | undefined } {
+  let latest: Opened | undefined;
+  const { GPUAdapter: type } = globalThis as { GPUAdapter?: { prototype: AdapterPrototype } };
+  if (type) {
+    const { requestDevice } = type.prototype;
+    type.prototype.requestDevice = async function (...options) {
+      const opened = await requestDevice.apply(this, options);
+      const { vendor = "", architecture = "", device = "", description = "" } = this.info ?? {};
+      const features = [...opened.features].sort();
+      latest = {
+        vendor,
+        architecture,
+        device,
+        description,
+        offers: [...this.features].sort(),
+        features,
+        f16: features.includes("shader-f16"),
+        subgroups: features.includes("subgroups"),
+        max_buffer_bytes: opened.limits.maxBufferSize,
+        max_binding_bytes: opened.limits.maxStorageBufferBindingSize,
+      };
+      return opened;
+    };
+  }
+  return { latest: () => latest };
+}
+
+const devices = watchDevices();
+watchTraps(self);
+
+async function run(
+  { request, device, address }: ToBench & { type: "run" },
+  tell: (message: FromBench) => void,
+): Promise<object> {
+  const adapter = device === "gpu" ? await requireWebGpu(navigator) : undefined;
+  const instance = await takeInstance();
+  const trap = new Promise<never>((_, reject) => {
+    instance.trapped = (error) => {
+      reject(new TilewrightError(error));
+    };
+  });
+  const files = address && (await openModelFiles(address, { onFile: () => undefined }));
+  const timed = instance.glue.bench(
+    JSON.stringify(request),
+    adapter,
+    files ?? undefined,
+    address?.layout === "gguf" ? fileNameOf(address) : undefined,
+    (json) => {
+      tell({ type: "progress", progress: JSON.parse(json) as WasmBenchProgress });
+    },
+  );
+  let report: object;
+  try {
+    report = JSON.parse(await Promise.race([trap, timed])) as object;
+  } catch (error) {
+    throw files?.failure ?? error;
+  }
+  return {
+    ...report,
+    build: BUILD,
+    worker: "onconnect" in self ? "shared" : "dedicated",
+    adapter: adapter ? { ...devices.latest(), software: adapter.software } : null,
+    user_agent: navigator.userAgent,
+    cross_origin_isolated: self.crossOriginIsolated,
+    // A wasm heap never shrinks: this is the most that it ever was.
+    wasm_heap_bytes: instance.memory.buffer.byteLength,
+  };
+}
+
+function accept(port: MessagePort): void {
+  const tell = (message: FromBench): void => {
+    port.postMessage(message);
+  };
+  port.addEventListener("message", ({ data }) => {
+    const message = data as ToBench;
+    if (message.type === "end") {
+      self.close();
+      return;
+    }
+    run(message, tell).then(
+      (report) => {
+        tell({ type: "report", report });
+      },
+      (error: unknown) => {
+        tell({ type: "error", error: toErrorObject(error) });
+      },
+    );
+  });
+  port.start();
+}
+
+// Set before the first await, or the first connection is missed.
+self.addEventListener("onconnect" in self ? "connect" : "message", (event) => {
+  for (const port of (event as MessageEvent).ports) accept(port);
+});
