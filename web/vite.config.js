@@ -1,4 +1,4 @@
-// Self-contained ES modules, one for each mode: the client and the worker, and the benchmark's page side and worker. They
+// Self-contained ES modules, one for each mode: the client and the worker, the CPU pool's worker, and the benchmark's page side and worker. They
 // land beside what wasm-bindgen wrote, so the folder is never emptied; each build overwrites its own file.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
@@ -7,12 +7,14 @@ import { defineConfig } from "vite";
 const entries = {
   client: "tilewright",
   worker: "tilewright-worker",
+  pool: "tilewright-pool-worker",
   bench: "tilewright-bench",
   "bench-worker": "tilewright-bench-worker",
 };
 const sources = {
   client: "ts/tilewright.ts",
   worker: "ts/worker.ts",
+  pool: "ts/pool-worker.ts",
   bench: "ts/bench.ts",
   "bench-worker": "ts/bench-worker.ts",
 };
@@ -21,8 +23,10 @@ const sources = {
 function buildId() {
   const hash = createHash("sha256");
   for (const name of readdirSync("ts").sort()) hash.update(readFileSync(`ts/${name}`));
-  const wasm = "dist/tilewright_web_bg.wasm";
-  if (existsSync(wasm)) hash.update(readFileSync(wasm));
+  for (const name of ["web", "cpu", "cpu_plain"]) {
+    const wasm = `dist/tilewright_${name}_bg.wasm`;
+    if (existsSync(wasm)) hash.update(readFileSync(wasm));
+  }
   return hash.digest("hex").slice(0, 12);
 }
 

@@ -5,6 +5,7 @@
 
 use crate::errors;
 use crate::executors::Lost;
+use crate::io::Output;
 use crate::requests::{Ending, Name, send};
 use crate::service::{Outside, Service};
 use std::collections::VecDeque;
@@ -31,13 +32,17 @@ impl Service {
                     self.finish((client, request), reason, cached_tokens, outside);
                 }
                 Command::Reject { client, request, reason } => self.reject((client, request), &reason, outside),
-                Command::WantExecutor { epoch } => {
-                    if let Lost::ForGood(error) = self.executors.want(epoch) {
+                Command::WantExecutor { epoch } => match self.executors.want(epoch) {
+                    Lost::ForNow => {
+                        let reason = self.executors.failure().to_string();
+                        (outside.emit)(Output::ExecutorGone { reason });
+                    }
+                    Lost::ForGood(error) => {
                         for event in self.cancel_all(&error) {
                             commands.extend(self.scheduler.handle(event, now));
                         }
                     }
-                }
+                },
             }
         }
     }

@@ -5,6 +5,7 @@
 //! none, or it fails, they end with an error at once.
 
 use crate::errors;
+use crate::io::Output;
 use crate::load::LoadError;
 use crate::service::{Outside, Service};
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -81,9 +82,14 @@ impl Executors {
     /// What a request hears that ended because of the last failure.
     pub(crate) fn last_failure(&self) -> ApiError {
         match &self.failure {
-            ExecutorError::Lost { reason } => errors::lost(reason),
+            ExecutorError::Lost { reason } | ExecutorError::Moved { reason } => errors::lost(reason),
             other => errors::step_failed(other),
         }
+    }
+
+    /// Why the last step failed, or the executor was lost.
+    pub(crate) fn failure(&self) -> &ExecutorError {
+        &self.failure
     }
 
     pub(crate) fn issue(&mut self, epoch: u64, step: StepId, plan: StepPlan, issued: Duration) {
@@ -124,6 +130,15 @@ impl Executors {
 }
 
 impl Service {
+    /// Somebody knows better than the steps under way that the executor is to be replaced.
+    pub(crate) fn executor_gone(&mut self, reason: String, outside: &mut Outside<'_>) {
+        if self.executors.current.is_none() {
+            return;
+        }
+        self.executors.failure = ExecutorError::Moved { reason };
+        self.schedule(Event::ExecutorLost { epoch: self.executors.epoch, moved: true }, outside);
+    }
+
     pub(crate) fn arrived(&mut self, arrived: Arrived, outside: &mut Outside<'_>) {
         match arrived {
             Arrived::Step { epoch, .. } if epoch != self.executors.epoch => {}
@@ -138,7 +153,10 @@ impl Service {
                     Err(error) => {
                         tracing::warn!(%step, %error, "a step failed");
                         let event = match &error {
-                            error if error.is_loss() => Event::ExecutorLost { epoch },
+                            error if error.is_loss() => {
+                                let moved = matches!(error, ExecutorError::Moved { .. });
+                                Event::ExecutorLost { epoch, moved }
+                            }
                             ExecutorError::NotFinite(sequence) => {
                                 Event::StepFailed { epoch, step, failure: StepFailure::NotFinite(*sequence) }
                             }
@@ -157,6 +175,7 @@ impl Service {
                         let capacity = executor.capacity();
                         (self.executors.device, self.executors.capacity) = (executor.device(), capacity);
                         self.executors.current = Some(executor);
+                        (outside.emit)(Output::ExecutorReady { device: self.executors.device.clone() });
                         self.schedule(Event::ExecutorReady { epoch, capacity }, outside);
                     }
                     Err(error) => {

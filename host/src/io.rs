@@ -66,6 +66,12 @@ pub enum Input {
         /// The new number.
         blocks: u32,
     },
+    /// The executor is gone, though no step says so, or a better one can be had: another one is asked of the source, now and
+    /// not when the next request comes. Ignored while one is being made.
+    ExecutorGone {
+        /// Why.
+        reason: String,
+    },
     /// Tell a client what goes on, all clients' requests included. Answered by [`Output::Snapshot`]; nothing is computed for it
     /// unless it is asked for.
     Inspect {
@@ -121,6 +127,16 @@ pub enum Output {
         request: Option<RequestId>,
         /// What was wrong and what to do.
         error: ApiError,
+    },
+    /// The executor is gone and another one is being made, to everyone: requests wait for it.
+    ExecutorGone {
+        /// What is known of why.
+        reason: String,
+    },
+    /// Another executor computes from now on, to everyone.
+    ExecutorReady {
+        /// What computes.
+        device: String,
     },
     /// The answer to [`Input::Inspect`].
     Snapshot {

@@ -24,6 +24,7 @@
 //! - `acks`: from chunks that a client has read to emits that the scheduler counts
 //! - `commands`: what the scheduler wants done
 //! - `executors`: steps under way, a lost executor, and making another
+//! - [`remote`]: an executor in another worker
 //! - [`back_off`]: how long to wait before each attempt at a new executor
 //! - `errors`: what ends a request, as the client reads it
 //! - [`logits`]: what the model computes, without scheduler and sampler
@@ -40,6 +41,7 @@ pub mod files;
 pub mod io;
 pub mod load;
 pub mod logits;
+pub mod remote;
 mod requests;
 pub mod service;
 pub mod single;
@@ -48,8 +50,9 @@ mod submit;
 pub use back_off::BackOff;
 pub use files::{ByteStream, FileError, ModelFiles};
 pub use io::{Input, Output, RequestReport, Resume, Timings};
-pub use load::{LoadError, ModelLayout, Phase, Progress, load, load_weights};
+pub use load::{LoadError, ModelLayout, Phase, Progress, Weights, load, load_weights, load_with};
 pub use logits::Logits;
+pub use remote::{Answering, Line, RemoteExecutor};
 pub use service::Service;
 pub use single::Completed;
 pub use tilewright_api::Endpoint;

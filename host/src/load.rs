@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use thiserror::Error;
 use tilewright_api::{ApiError, ChatModel, HuggingFaceFiles, ModelError};
-use tilewright_engine::{Device, GpuError, LoadOptions, Loaded, Loader, WeightFiles};
-use tilewright_formats::{FormatError, safetensors};
+use tilewright_engine::{Device, GpuError, LoadOptions, Loaded, Loader, MemoryUse, WeightFiles};
+use tilewright_formats::{FormatError, gguf, safetensors};
+use tilewright_plan::Executor;
 
 /// How much is pushed before the device is waited for.
 const FLUSH_BYTES: u64 = 64 << 20;
@@ -78,6 +79,32 @@ pub enum LoadError {
     /// Weights, their description or the device can't be used.
     #[error(transparent)]
     Weights(#[from] tilewright_engine::LoadError),
+    /// More than the device can address, said before it is read.
+    #[error(
+        "{file} has {bytes} bytes and this device has room for {most} (a WebAssembly memory ends at 4 GiB); use a smaller or a more \
+         strongly quantized model, or a browser with a GPU"
+    )]
+    TooLarge {
+        /// The file, or the first of several.
+        file: String,
+        /// Bytes of all weight files together.
+        bytes: u64,
+        /// What there is room for, bytes.
+        most: u64,
+    },
+    /// An executor elsewhere, in words and code of its own.
+    #[error("{message}")]
+    Elsewhere {
+        /// As in `OpenAI`'s error objects.
+        code: Option<String>,
+        /// What went wrong and what to do.
+        message: String,
+    },
+    /// What another worker said can't be read.
+    #[error(
+        "the worker that computes said what this one can't read ({0}): they come from different versions of the library; reload every tab"
+    )]
+    Remote(String),
 }
 
 impl From<GpuError> for LoadError {
@@ -97,10 +124,32 @@ impl From<&LoadError> for ApiError {
                 tilewright_engine::LoadError::Format(_) => "file_damaged",
                 tilewright_engine::LoadError::Gpu(GpuError::NoWebGpu) => "webgpu_unavailable",
                 tilewright_engine::LoadError::Gpu(_) => "gpu_failed",
+                tilewright_engine::LoadError::OutOfMemory { .. } => "out_of_memory",
                 _ => "model_not_supported",
             },
+            LoadError::TooLarge { .. } => "model_too_large",
+            LoadError::Elsewhere { code, .. } => code.as_deref().unwrap_or("worker_failed"),
+            LoadError::Remote(_) => "protocol_mismatch",
         };
         Self::new("model_load_error", Some(code), Some("model"), error.to_string())
+    }
+}
+
+/// Weights behind an executor, here or elsewhere, and what is known of their model.
+pub struct Weights {
+    /// What computes.
+    pub executor: Box<dyn Executor>,
+    /// The name of the model's family.
+    pub family: String,
+    /// The metadata of its GGUF file.
+    pub gguf: Option<gguf::Metadata>,
+    /// What it takes.
+    pub memory: MemoryUse,
+}
+
+impl From<Loaded> for Weights {
+    fn from(Loaded { config, executor, gguf, memory, .. }: Loaded) -> Self {
+        Self { executor, family: config.family.name.to_owned(), gguf, memory }
     }
 }
 
@@ -114,11 +163,25 @@ pub async fn load(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Service, LoadError> {
     progress(Progress { phase: Phase::Files, loaded_bytes: 0, total_bytes: None });
+    load_with(files, layout.clone(), id, async || {
+        Ok(load_weights(files, layout, device, options, progress).await?.into())
+    })
+    .await
+}
+
+/// As [`load`], with weights that somebody else loads: into another worker, or wherever there is room. They come after the
+/// small files, so that what these lack is known before gigabytes are read.
+pub async fn load_with(
+    files: &dyn ModelFiles,
+    layout: ModelLayout,
+    id: &str,
+    weights: impl AsyncFnOnce() -> Result<Weights, LoadError>,
+) -> Result<Service, LoadError> {
     let described = match layout {
         ModelLayout::Gguf { .. } => None,
         ModelLayout::HuggingFace => Some(ChatModel::from_hugging_face(id, descriptions(files).await?)?),
     };
-    let Loaded { config, executor, gguf, memory, .. } = load_weights(files, layout, device, options, progress).await?;
+    let Weights { executor, family, gguf, memory } = weights().await?;
     let model = match (described, &gguf) {
         (Some(model), _) => model,
         (None, Some(metadata)) => ChatModel::from_gguf(id, metadata)?,
@@ -127,7 +190,7 @@ pub async fn load(
             return Err(LoadError::MissingFile { file: "GGUF metadata".to_owned(), purpose });
         }
     };
-    Ok(Service::new(Arc::new(model), executor).with_details(config, memory))
+    Ok(Service::new(Arc::new(model), executor).with_details(family, memory))
 }
 
 /// Loads the weights only: for [`Service::with_executor_source`], when the text side is there already.
@@ -149,6 +212,7 @@ pub async fn load_weights(
             (WeightFiles::HuggingFace { config_json }, names, total_bytes)
         }
     };
+    let most = options.max_bytes;
     let mut loader = Loader::new(device, kind, options)?;
     let single = names.len() == 1;
     let (mut loaded_bytes, mut unflushed_bytes) = (0_u64, 0_u64);
@@ -157,6 +221,11 @@ pub async fn load_weights(
         let length = stream.len();
         if single {
             total_bytes = length;
+        }
+        if let (Some(bytes), Some(most)) = (total_bytes.max(length.map(|length| loaded_bytes + length)), most)
+            && bytes > most
+        {
+            return Err(LoadError::TooLarge { file: name, bytes, most });
         }
         loader.begin_file(&name, length)?;
         while let Some(bytes) = stream.next().await? {

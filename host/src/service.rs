@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tilewright_api::{ApiError, ChatModel};
-use tilewright_engine::{MemoryUse, ModelConfig};
+use tilewright_engine::MemoryUse;
 use tilewright_plan::{Capacity, Executor};
 use tilewright_scheduler::{Config, Event, Millis, Scheduler};
 
@@ -29,7 +29,7 @@ const MOST_INPUTS: usize = 64;
 /// A model that answers requests. See [`load`](crate::load()).
 pub struct Service {
     pub(crate) model: Arc<ChatModel>,
-    config: Option<ModelConfig>,
+    family: Option<String>,
     memory: Option<MemoryUse>,
     pub(crate) scheduler: Scheduler,
     pub(crate) executors: Executors,
@@ -65,7 +65,7 @@ impl Service {
         scheduler.handle(Event::ExecutorReady { epoch: 0, capacity: executor.capacity() }, Millis(0));
         Self {
             model,
-            config: None,
+            family: None,
             memory: None,
             scheduler,
             executors: Executors::new(executor),
@@ -75,8 +75,8 @@ impl Service {
         }
     }
 
-    pub(crate) fn with_details(mut self, config: ModelConfig, memory: MemoryUse) -> Self {
-        (self.config, self.memory) = (Some(config), Some(memory));
+    pub(crate) fn with_details(mut self, family: String, memory: MemoryUse) -> Self {
+        (self.family, self.memory) = (Some(family), Some(memory));
         self
     }
 
@@ -112,9 +112,9 @@ impl Service {
         &self.model
     }
 
-    /// The model's sizes; `None` if the service was made of parts.
-    pub fn config(&self) -> Option<&ModelConfig> {
-        self.config.as_ref()
+    /// The name of the model's family; `None` if the service was made of parts.
+    pub fn family(&self) -> Option<&str> {
+        self.family.as_deref()
     }
 
     /// What the model takes; `None` if the service was made of parts.
@@ -225,6 +225,7 @@ impl Service {
                 return self.submit((client, request), Submission { endpoint, body, resume }, outside);
             }
             Input::Capacity { blocks } => Event::Capacity { blocks: blocks.min(self.capacity().blocks) },
+            Input::ExecutorGone { reason } => return self.executor_gone(reason, outside),
             Input::Inspect { client, id } => {
                 return (outside.emit)(Output::Snapshot { client, id, snapshot: Box::new(self.scheduler.snapshot()) });
             }

@@ -54,7 +54,7 @@ impl Service {
                 on_chunk(body);
             }
             Output::Error { error, .. } => failed = Some(error),
-            Output::Done { .. } | Output::Snapshot { .. } => {}
+            _ => {}
         };
         let mut ended = |ended| report = Some(ended);
         let mut outside = Outside { clock: &clock, emit: &mut emit, ended: &mut ended };

@@ -58,7 +58,7 @@ fn a_look_shows_who_runs_and_where_every_block_is() {
             assert_eq!((client, id), (ClientId(2), 11 + looks.borrow().len() as u64));
             looks.borrow_mut().push(*snapshot);
         }
-        Output::Error { error, .. } => panic!("{error}"),
+        other => panic!("{other:?}"),
     };
     pollster::block_on(service(1).serve(inputs, clock(), emit));
     let [during, after] = &seen.borrow()[..] else { panic!("two looks") };

@@ -49,7 +49,7 @@ fn a_stream_that_nobody_reads_stands_still_after_its_credit_and_goes_on_when_it_
         Output::Snapshot { snapshot, .. } => {
             parked.set(snapshot.running.iter().chain(&snapshot.waiting).find_map(|sequence| sequence.parked));
         }
-        Output::Error { error, .. } => panic!("{error}"),
+        other => panic!("{other:?}"),
     };
     let mut serving = pin!(service().serve(inputs, clock(), emit));
     say(submit(1, 1, "one", TOKENS));

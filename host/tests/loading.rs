@@ -130,10 +130,24 @@ fn a_folder_becomes_a_service_that_answers_and_tells_how_far_it_is() {
     assert_eq!(seen.last(), Some(&Progress { phase: Phase::Preparing, loaded_bytes: total, total_bytes: Some(total) }));
     assert!(seen.windows(2).all(|pair| pair[0].loaded_bytes <= pair[1].loaded_bytes));
     assert!(seen.len() as u64 > total / 20_000);
-    assert_eq!(service.config().map(|config| config.family.name), Some("llama"));
+    assert_eq!(service.family(), Some("llama"));
     assert_eq!((service.max_context(), service.capacity().vocabulary), (512, 384));
     assert!(service.memory().unwrap().weights_bytes > 0);
     assert_eq!(output(service, "the first").len(), 12);
+}
+
+#[test]
+fn a_model_that_a_device_has_no_room_for_is_refused_before_its_weights_are_read() {
+    let options = LoadOptions { max_bytes: Some(100_000), ..LoadOptions::default() };
+    for folder in [llama(), sharded_llama()] {
+        let mut read = 0;
+        let mut note = |progress: Progress| read = progress.loaded_bytes;
+        let loading = load_weights(&folder, ModelLayout::HuggingFace, Device::Cpu, options.clone(), &mut note);
+        let error = pollster::block_on(loading).err().expect("it has 350 000 bytes");
+        assert!(matches!(error, LoadError::TooLarge { most: 100_000, .. }), "{error}");
+        assert_eq!(ApiError::from(&error).code.as_deref(), Some("model_too_large"));
+        assert_eq!(read, 0, "of either file");
+    }
 }
 
 #[test]

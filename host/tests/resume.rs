@@ -29,7 +29,7 @@ fn ask(endpoint: Endpoint, body: &Value, resume: Option<Resume>) -> Answer {
         }
         Output::Done { .. } => answer.done = true,
         Output::Error { error, .. } => answer.error = Some(error),
-        Output::Snapshot { .. } => {}
+        _ => {}
     };
     pollster::block_on(service.serve(stream::iter([submit]), clock(), emit));
     answer

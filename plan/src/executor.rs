@@ -42,13 +42,20 @@ pub struct Capacity {
 }
 
 /// Why a step gave no output.
-#[derive(Clone, Debug, PartialEq, Error)]
+#[derive(Clone, Debug, PartialEq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ExecutorError {
     /// The device is gone (driver crash, GPU process loss, host tab closed).
     #[error("the device was lost ({reason}); a new executor has to be made and running requests recomputed")]
     Lost {
         /// What the platform said.
+        reason: String,
+    },
+    /// The place where it computed is gone, for a reason that no request has to answer for: a page was closed, or a better
+    /// device came.
+    #[error("the executor moved ({reason}); running requests have to be recomputed on the next one")]
+    Moved {
+        /// Why.
         reason: String,
     },
     /// The plan breaks a rule of [`StepPlan`].
@@ -67,6 +74,6 @@ pub enum ExecutorError {
 impl ExecutorError {
     /// Whether the executor is gone, rather than one plan refused.
     pub fn is_loss(&self) -> bool {
-        matches!(self, Self::Lost { .. })
+        matches!(self, Self::Lost { .. } | Self::Moved { .. })
     }
 }

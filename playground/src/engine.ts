@@ -1,17 +1,24 @@
 // The page's connection to the engine: loading with its progress, ready, or failed with a reason. One instance a page; the
 // engine behind it is shared by all tabs.
-import type { Progress, Tilewright } from "tilewright";
+import type { DeviceChoice, Progress, Tilewright } from "tilewright";
 import { connect } from "./library";
 import { Transfer } from "./transfer";
 
 export type EngineState =
   | { is: "loading"; progress?: Progress; transfer: Transfer }
-  | { is: "ready"; tilewright: Tilewright }
+  /** `moving`: what computed is gone, and answers wait for another device. */
+  | { is: "ready"; tilewright: Tilewright; moving: boolean }
   | { is: "failed"; error: unknown };
 
 /** The model that the address bar asks for (`?model=`); undefined is the one that comes with the site. */
 export function askedModel(): string | undefined {
   return new URLSearchParams(location.search).get("model") ?? undefined;
+}
+
+/** The device that the address bar asks for (`?device=`); undefined leaves the choice to the library. */
+export function askedDevice(): DeviceChoice | undefined {
+  // The library says what is wrong with a device that it does not know.
+  return (new URLSearchParams(location.search).get("device") ?? undefined) as DeviceChoice | undefined;
 }
 
 /** A model's name for people: the last part of an address, without what every such name ends with. */
@@ -33,8 +40,13 @@ export class Engine extends EventTarget {
     this.become(loading);
     try {
       const model = askedModel();
+      const device = askedDevice();
       const tilewright = await connect({
         ...(model === undefined ? {} : { model }),
+        ...(device === undefined ? {} : { device }),
+        onDevice: ({ state }) => {
+          if (this.state.is === "ready") this.become({ ...this.state, moving: state === "moving" });
+        },
         onProgress: (progress) => {
           if (this.state !== loading) return;
           loading.progress = progress;
@@ -42,7 +54,7 @@ export class Engine extends EventTarget {
           this.dispatchEvent(new Event("change"));
         },
       });
-      this.become({ is: "ready", tilewright });
+      this.become({ is: "ready", tilewright, moving: false });
     } catch (error) {
       this.become({ is: "failed", error });
     }

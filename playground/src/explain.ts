@@ -28,7 +28,7 @@ const noChat: Known = {
 const noWebGpu: Known = {
   title: "This browser has no WebGPU",
   advice:
-    "Use a recent Chrome, Edge, Firefox or Safari with hardware acceleration turned on in its settings; then reload this page.",
+    "Use a recent Chrome, Edge, Firefox or Safari with hardware acceleration turned on in its settings; then reload this page. Without ?device=gpu the CPU computes.",
   remedy: "retry",
 };
 
@@ -63,6 +63,19 @@ const KNOWN: Readonly<Record<string, Known>> = {
   file_not_readable: unsupported,
   file_name_not_allowed: unsupported,
   model_not_supported: unsupported,
+  model_too_large: unsupported,
+  out_of_memory: {
+    title: "There is not enough memory for this model",
+    advice: "Close other tabs and try again, or choose a smaller or a more strongly quantized model.",
+    remedy: "retry",
+  },
+  device_unknown: {
+    title: "There is no such device",
+    advice: "Write ?device=auto, ?device=gpu or ?device=cpu, or leave it out.",
+    remedy: "none",
+  },
+  pool_failed: restart,
+  threads_did_not_start: restart,
   webgpu_unavailable: noWebGpu,
   webgpu_no_adapter: noWebGpu,
   insecure_context: {

@@ -9,6 +9,7 @@ import external from "lucide-static/icons/external-link.svg?raw";
 import focused from "lucide-static/icons/keyboard.svg?raw";
 import frozen from "lucide-static/icons/snowflake.svg?raw";
 import hidden from "lucide-static/icons/eye-off.svg?raw";
+import models from "lucide-static/icons/hard-drive.svg?raw";
 import moon from "lucide-static/icons/moon.svg?raw";
 import pause from "lucide-static/icons/pause.svg?raw";
 import pen from "lucide-static/icons/pen-line.svg?raw";
@@ -21,6 +22,7 @@ import settings from "lucide-static/icons/sliders-horizontal.svg?raw";
 import stop from "lucide-static/icons/square.svg?raw";
 import sun from "lucide-static/icons/sun.svg?raw";
 import tabs from "lucide-static/icons/layout-dashboard.svg?raw";
+import trash from "lucide-static/icons/trash-2.svg?raw";
 import trouble from "lucide-static/icons/triangle-alert.svg?raw";
 import unknown from "lucide-static/icons/circle-question-mark.svg?raw";
 import unread from "lucide-static/icons/mail.svg?raw";
@@ -38,6 +40,7 @@ const icons: Record<string, string> = {
   frozen,
   gauge,
   hidden,
+  models,
   moon,
   "new-chat": plus,
   pause,
@@ -49,6 +52,7 @@ const icons: Record<string, string> = {
   stop: stop.replace('fill="none"', 'fill="currentColor"'),
   sun,
   tabs,
+  trash,
   trouble,
   unknown,
   unread,

@@ -1,10 +1,14 @@
 // The library, imported at run time from lib/ beside this page: the page is bundled without it, and every page of the site
 // shares the one copy that `cargo xtask build` put there.
-import type { connect as Connect } from "tilewright";
+import type * as Library from "tilewright";
 import type { runBench as RunBench } from "tilewright/bench";
 
-export const connect: typeof Connect = async (options) =>
-  (await part<{ connect: typeof Connect }>("tilewright.js")).connect(options);
+const library = (): Promise<typeof Library> => part("tilewright.js");
+
+export const connect: typeof Library.connect = async (options) => (await library()).connect(options);
+export const storedModels: typeof Library.storedModels = async () => (await library()).storedModels();
+export const deleteStoredModel: typeof Library.deleteStoredModel = async (url) =>
+  (await library()).deleteStoredModel(url);
 
 export const runBench: typeof RunBench = async (options) =>
   (await part<{ runBench: typeof RunBench }>("tilewright-bench.js")).runBench(options);

@@ -10,7 +10,7 @@ use crate::sequence::{Arrival, Sequence};
 use tilewright_plan::Capacity;
 
 impl Scheduler {
-    pub(crate) fn executor_lost(&mut self, epoch: u64, commands: &mut Vec<Command>) {
+    pub(crate) fn executor_lost(&mut self, epoch: u64, moved: bool, commands: &mut Vec<Command>) {
         if epoch != self.epoch {
             return;
         }
@@ -28,8 +28,10 @@ impl Scheduler {
         let now = self.now;
         for arrival in std::mem::take(&mut self.running) {
             let Some(sequence) = self.sequences.get_mut(&arrival) else { continue };
-            let again = sequence.lost_at.is_some_and(|before| now.since(before) < self.config.loss_window);
-            sequence.lost_at = Some(now);
+            let again = !moved && sequence.lost_at.is_some_and(|before| now.since(before) < self.config.loss_window);
+            if !moved {
+                sequence.lost_at = Some(now);
+            }
             sequence.waiting_since = now;
             self.waiting.insert(arrival);
             if again {

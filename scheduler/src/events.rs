@@ -188,6 +188,8 @@ pub enum Event {
     ExecutorLost {
         /// Which one; others than the current one are ignored.
         epoch: u64,
+        /// No request can be its cause: it moved, because a page was closed, or a better device came.
+        moved: bool,
     },
     /// An executor can take steps.
     ExecutorReady {

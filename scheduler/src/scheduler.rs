@@ -149,7 +149,7 @@ impl Scheduler {
                 self.step_ended(epoch, step, Ok((tokens, elapsed)), commands);
             }
             Event::StepFailed { epoch, step, failure } => self.step_ended(epoch, step, Err(failure), commands),
-            Event::ExecutorLost { epoch } => self.executor_lost(epoch, commands),
+            Event::ExecutorLost { epoch, moved } => self.executor_lost(epoch, moved, commands),
             Event::ExecutorReady { epoch, capacity } => self.executor_ready(epoch, capacity, commands),
             Event::Capacity { blocks } => self.resize(blocks, commands),
         }

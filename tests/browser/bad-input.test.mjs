@@ -163,22 +163,26 @@ for (const [what, model, type, code] of [
   });
 }
 
-test("without WebGPU the library says so, and the page says what to do", { timeout: 60_000 }, async () => {
-  const without = await launchChromium({ gpu: false });
-  try {
-    const page = await without.newPage();
-    await page.goto(`${site.origin}/empty.html`);
-    const error = await connectError(page, "/fixtures/llama/");
-    assert.equal(error?.type, "device_error");
-    assert.match(error.code, /^webgpu_/);
-    assert.match(error.message, /WebGPU/);
-    await page.goto(`${site.origin}/`);
-    await theCardSays(page, "This browser has no WebGPU", /WebGPU/);
-    await page.getByText("Use a recent Chrome").waitFor();
-  } finally {
-    await without.close();
-  }
-});
+test(
+  "whoever insists on the GPU hears that there is no WebGPU, and the page says what to do",
+  { timeout: 60_000 },
+  async () => {
+    const without = await launchChromium({ gpu: false });
+    try {
+      const page = await without.newPage();
+      await page.goto(`${site.origin}/empty.html`);
+      const error = await connectError(page, "/fixtures/llama/", { device: "gpu" });
+      assert.equal(error?.type, "device_error");
+      assert.match(error.code, /^webgpu_/);
+      assert.match(error.message, /WebGPU/);
+      await page.goto(`${site.origin}/?device=gpu`);
+      await theCardSays(page, "This browser has no WebGPU", /WebGPU/);
+      await page.getByText("Use a recent Chrome").waitFor();
+    } finally {
+      await without.close();
+    }
+  },
+);
 
 async function openPage(model) {
   const page = await context.newPage();

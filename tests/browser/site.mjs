@@ -14,8 +14,10 @@
 // | `/with-template/NAME/` | the same, with a small chat template: the fixtures have none |
 // | `/synthetic/SIZE/` | a model that nobody trained, larger or with a longer context: synthetic.mjs |
 // | `/cut/model.gguf` | the first 3 MB of the embedded model |
+// | `/faulty/FAULT/worker.js`, beside it the pool's | the library's workers in a browser with something wrong: watched/faults |
+// | `/huge/model.gguf` | a file that says it has 5 GB, and sends nothing |
+// | `/watched/worker.js`, `/watched/tilewright-pool-worker.js` | the library's workers, which counts and breaks on command: watched/watch.js |
 // | `/tuning-store/worker.js` | a SharedWorker with the library's store of measurements |
-// | `/watched/worker.js` | the library's worker, which counts and breaks on command: watched/watch.js |
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -46,8 +48,15 @@ const TYPES = {
   ".woff2": "font/woff2",
 };
 
+const WATCHED = [
+  "/watched/worker.js",
+  "/watched/watch.js",
+  "/watched/tilewright-pool-worker.js",
+  "/watched/watch-pool.js",
+];
+
+const HUGE_BYTES = 5_000_000_000;
 const TUNING_STORE = join(repository, "web/ts/tuning-store.ts");
-const WATCHED = ["/watched/worker.js", "/watched/watch.js"];
 
 const WEIGHTS = "model.safetensors";
 const TEMPLATE = "{% for m in messages %}<s>{{ m.content }}{% endfor %}";
@@ -66,12 +75,21 @@ const FAULTS = {
   "with-template": (name) => (name === "chat_template.jinja" ? { text: TEMPLATE } : undefined),
 };
 
-/** Serves on a free port of localhost. */
-export async function startSite() {
+/** Serves on a free port of localhost; without `isolated`, as a server does that has not heard of COOP and COEP. */
+export async function startSite({ isolated = true } = {}) {
   const requests = [];
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://localhost").pathname);
     requests.push({ method: request.method, path });
+    if (!isolated) {
+      const { writeHead } = response;
+      response.writeHead = (status, headers) =>
+        writeHead.call(
+          response,
+          status,
+          Object.fromEntries(Object.entries(headers).filter(([name]) => !name.startsWith("Cross-Origin-"))),
+        );
+    }
     answer(path, request, response).catch((error) => {
       if (!response.headersSent) response.writeHead(500, HEADERS);
       response.end(String(error));
@@ -98,12 +116,26 @@ async function answer(path, request, response) {
     send(request, response, ".gguf", (await readFile(embedded)).subarray(0, 3_000_000));
     return;
   }
+  const faulty = /^\/faulty\/([a-z-]+)\/(worker|tilewright-pool-worker)\.js$/.exec(path);
+  if (faulty) {
+    const name = faulty[2] === "worker" ? "tilewright-worker" : faulty[2];
+    const body = `import "/watched/faults/${faulty[1]}.js";\nimport "/lib/${name}.js";\n`;
+    send(request, response, ".js", Buffer.from(body));
+    return;
+  }
+  if (path === "/huge/model.gguf") {
+    response.writeHead(200, { ...HEADERS, "Content-Type": "application/octet-stream", "Content-Length": HUGE_BYTES });
+    if (request.method === "HEAD") response.end();
+    else response.flushHeaders();
+    return;
+  }
   if (path === "/tuning-store/store.js") {
     const source = await readFile(TUNING_STORE, "utf8");
     send(request, response, ".js", Buffer.from(ts.transpile(source, { target: "ES2023", module: "ESNext" })));
     return;
   }
-  if (WATCHED.includes(path) || path === "/tuning-store/worker.js") {
+  const script = WATCHED.includes(path) || /^\/watched\/faults\/[a-z-]+\.js$/.test(path);
+  if (script || path === "/tuning-store/worker.js") {
     await sendFile(join(import.meta.dirname, path), request, response);
     return;
   }

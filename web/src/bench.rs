@@ -4,10 +4,8 @@
 //! TypeScript adds.
 
 use crate::clock::clock;
-use crate::engine::{Adapter, Callback, json, thrown};
-use crate::gpu_source;
-use crate::messages::Loading;
-use crate::model_files::JsModelFiles;
+use crate::devices;
+use crate::engine::Adapter;
 use js_sys::Function;
 use serde::{Deserialize, Serialize};
 use tilewright_api::ApiError;
@@ -16,6 +14,7 @@ use tilewright_engine::load::{load_shape, shape_bytes};
 use tilewright_engine::model::shapes::{SHAPES, Shape};
 use tilewright_engine::{Device, GpuError, Loaded};
 use tilewright_host::{LoadError, ModelLayout, Phase, Progress, load_weights};
+use tilewright_web_io::{Callback, JsModelFiles, Loading, json, thrown};
 use wasm_bindgen::prelude::*;
 
 /// What a token's keys and values take at most in models of up to eight billion weights, for a file that was not read yet.
@@ -85,7 +84,7 @@ async fn time(
     let started_ms = clock_ms();
     let device = match &adapter {
         Some(adapter) => {
-            Device::Gpu(gpu_source::first(adapter.software()).await.map_err(|error| from_load(&error.into()))?)
+            Device::Gpu(devices::first(adapter.software()).await.map_err(|error| from_load(&error.into()))?)
         }
         None => Device::Cpu,
     };

@@ -4,17 +4,18 @@
 //! comes of it is told to `output`. Nothing here waits for a timer, which a hidden tab would slow.
 
 use crate::clock::clock;
-use crate::gpu_source::{self, GpuSource};
-use crate::messages::{Loading, Memory, Message, ModelInfo};
-use crate::model_files::JsModelFiles;
+use crate::devices::{Choice, Current, Devices};
+use crate::messages::{Memory, Message, ModelInfo};
+use crate::pools::Pools;
 use futures_channel::{mpsc, oneshot};
-use js_sys::{Function, JSON};
-use serde::Serialize;
+use js_sys::Function;
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use tilewright_api::ApiError;
-use tilewright_engine::{Device, LoadOptions};
-use tilewright_host::{ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, RequestId, Service};
+use tilewright_host::{
+    ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, Phase, Progress, RequestId, Service,
+};
+use tilewright_web_io::{Callback, JsModelFiles, Loading, json, thrown};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
@@ -27,27 +28,47 @@ pub struct Engine {
     ended: oneshot::Receiver<()>,
 }
 
-/// Loads a model onto the GPU and starts answering. `gguf_file` is the file's name, or nothing for a folder in Hugging
-/// Face layout; `progress` and `output` are called with JSON (`WasmProgress` and `WasmOutput` of wasm-engine.ts).
+/// Loads a model and starts answering. `gguf_file` is the file's name, or nothing for a folder in Hugging Face layout;
+/// `choice` is `auto`, `gpu` or `cpu`, and `adapter` there if there is a GPU; `progress` and `output` are called with JSON
+/// (`WasmProgress` and `WasmOutput` of wasm-engine.ts).
 ///
 /// # Errors
 /// An `ErrorObject` of errors.ts.
 #[wasm_bindgen]
+#[allow(clippy::too_many_arguments)] // They are what the other side has, one by one.
 pub async fn load(
     id: String,
     gguf_file: Option<String>,
-    adapter: &Adapter,
+    choice: &str,
+    adapter: Option<Adapter>,
     files: JsModelFiles,
+    pools: Pools,
     progress: Function,
     output: Function,
 ) -> Result<Engine, JsValue> {
-    let layout = gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file });
-    let files: Rc<dyn ModelFiles> = Rc::new(files);
-    let service = start(&id, layout, adapter.software(), files, Callback(progress))
-        .await
-        .map_err(|error| thrown(&ApiError::from(&error)))?;
-    let info = json(&info(&id, &adapter.name(), &service));
-    Ok(Engine::run(info, service, Callback(output)))
+    let (inputs, queue) = mpsc::unbounded();
+    let (replace, files): (_, Rc<dyn ModelFiles>) = (inputs.clone(), Rc::new(files));
+    let devices = Rc::new(Devices {
+        choice: Choice::read(choice),
+        files: Rc::clone(&files),
+        layout: gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file }),
+        adapter: adapter.map(|adapter| (adapter.name(), adapter.software())),
+        pools,
+        clock: Box::new(clock()),
+        back_off: RefCell::default(),
+        current: RefCell::default(),
+        returned: RefCell::default(),
+        watched: RefCell::default(),
+        replace: Box::new(move |reason| {
+            // An engine that has ended needs none.
+            let _ = replace.unbounded_send(Input::ExecutorGone { reason });
+        }),
+        pool_progress: progress.clone(),
+    });
+    let service = start(&id, &devices, &Callback(progress)).await.map_err(|error| thrown(&ApiError::from(&error)))?;
+    let about = About { id, devices: Rc::downgrade(&devices), model: ModelInfo::of(&service) };
+    let service = service.with_executor_source(move || Rc::clone(&devices).another());
+    Ok(Engine::run(about, service, (inputs, queue), Callback(output)))
 }
 
 #[wasm_bindgen]
@@ -62,29 +83,46 @@ extern "C" {
     pub(crate) fn software(this: &Adapter) -> bool;
 }
 
-async fn start(
-    id: &str,
-    layout: ModelLayout,
-    software: bool,
-    files: Rc<dyn ModelFiles>,
-    progress: Callback,
-) -> Result<Service, LoadError> {
-    let gpu = gpu_source::first(software).await?;
+async fn start(id: &str, devices: &Rc<Devices>, progress: &Callback) -> Result<Service, LoadError> {
     let mut tell = |now| progress.json(&Loading::from(now));
-    let service =
-        tilewright_host::load(&*files, layout.clone(), id, Device::Gpu(gpu), LoadOptions::default(), &mut tell).await?;
-    let back_off = RefCell::default();
-    let source = Rc::new(GpuSource { files, layout, software, clock: Box::new(clock()), back_off });
-    Ok(service.with_executor_source(move || Rc::clone(&source).another()))
+    tell(Progress { phase: Phase::Files, loaded_bytes: 0, total_bytes: None });
+    let files = Rc::clone(&devices.files);
+    tilewright_host::load_with(&*files, devices.layout.clone(), id, async || devices.open(&mut tell).await).await
+}
+
+/// What pages are told of a model: what it is, and what computes it now.
+struct About {
+    id: String,
+    /// The service holds it, and ends when it does.
+    devices: Weak<Devices>,
+    model: ModelInfo,
+}
+
+impl About {
+    fn now(&self) -> ModelInfo {
+        let mut info = ModelInfo { model: self.id.clone(), ..self.model.clone() };
+        let current = self.devices.upgrade().and_then(|devices| devices.current.borrow().clone());
+        if let Some(Current { name, on_gpu, memory, notice }) = current {
+            (info.device, info.notice) = (name, notice);
+            info.kind = if on_gpu { "gpu" } else { "cpu" };
+            info.memory = Memory { weights: memory.weights_bytes, kv: memory.kv_bytes, scratch: memory.scratch_bytes };
+        }
+        info
+    }
 }
 
 impl Engine {
-    fn run(info: String, service: Service, output: Callback) -> Self {
-        let (inputs, queue) = mpsc::unbounded();
+    fn run(
+        about: About,
+        service: Service,
+        (inputs, queue): (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
+        output: Callback,
+    ) -> Self {
         let (end, ended) = oneshot::channel();
-        let emit = output.clone();
+        let (info, emit) = (json(&about.now()), output.clone());
         spawn_local(async move {
-            service.serve(queue, clock(), |output| emit.json(&Message::from(output))).await;
+            let say = |output| emit.json(&Message::of(output, || about.now()));
+            service.serve(queue, clock(), say).await;
             // Whoever shut it down may not wait for it.
             let _ = end.send(());
         });
@@ -167,42 +205,4 @@ impl Engine {
         // It has ended either way.
         let _ = self.ended.await;
     }
-}
-
-fn info(id: &str, adapter: &str, service: &Service) -> ModelInfo {
-    let memory = service.memory().map_or(Memory { weights: 0, kv: 0, scratch: 0 }, |memory| Memory {
-        weights: memory.weights_bytes,
-        kv: memory.kv_bytes,
-        scratch: memory.scratch_bytes,
-    });
-    ModelInfo {
-        model: id.to_owned(),
-        device: if adapter.is_empty() { service.device().to_owned() } else { format!("{adapter} (WebGPU)") },
-        family: service.config().map_or("unknown", |config| config.family.name),
-        context: service.max_context(),
-        vocabulary: service.capacity().vocabulary,
-        memory,
-    }
-}
-
-/// A JS function that takes one string of JSON.
-#[derive(Clone)]
-pub(crate) struct Callback(pub(crate) Function);
-
-impl Callback {
-    pub(crate) fn json(&self, message: &impl Serialize) {
-        if let Err(error) = self.0.call1(&JsValue::NULL, &JsValue::from_str(&json(message))) {
-            wasm_bindgen::throw_val(error);
-        }
-    }
-}
-
-/// Our messages are structs of strings and numbers, which JSON can always hold.
-pub(crate) fn json(message: &impl Serialize) -> String {
-    serde_json::to_string(message).unwrap_or_else(|_| "null".to_owned())
-}
-
-/// An error as JS throws it: an object, never a string.
-pub(crate) fn thrown(error: &ApiError) -> JsValue {
-    JSON::parse(&json(error)).unwrap_or_else(|unreadable| unreadable)
 }

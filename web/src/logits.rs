@@ -3,13 +3,12 @@
 //! What a browser's GPU computes can only be compared with a reference there, and the API gives twenty log-probabilities a
 //! token at most. The tests call this in a page; it needs no worker.
 
-use crate::engine::thrown;
-use crate::gpu_source;
-use crate::model_files::JsModelFiles;
+use crate::devices;
 use tilewright_api::ApiError;
 use tilewright_engine::{Device, LoadOptions};
 use tilewright_host::{LoadError, ModelLayout, load_weights};
 use tilewright_plan::TokenId;
+use tilewright_web_io::{JsModelFiles, thrown};
 use wasm_bindgen::prelude::*;
 
 /// A step's rows, on any adapter: nobody waits for a first token here.
@@ -48,7 +47,7 @@ impl Logits {
 }
 
 async fn open(files: &JsModelFiles, layout: ModelLayout) -> Result<tilewright_host::Logits, LoadError> {
-    let gpu = gpu_source::first(SOFTWARE).await?;
+    let gpu = devices::first(SOFTWARE).await?;
     let options = LoadOptions { max_rows: Some(MAX_ROWS), ..LoadOptions::default() };
     let loaded = load_weights(files, layout, Device::Gpu(gpu), options, &mut |_| ()).await?;
     Ok(tilewright_host::Logits::new(loaded.executor))

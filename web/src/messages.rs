@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use tilewright_api::ApiError;
-use tilewright_host::{ClientId, Output, Phase, Progress, RequestId, Snapshot};
+use tilewright_host::{ClientId, Output, RequestId, Service, Snapshot};
 use tilewright_plan::TokenId;
 
 /// `WasmOutput`.
@@ -33,58 +33,71 @@ pub(crate) enum Message {
         id: u64,
         snapshot: Box<Snapshot>,
     },
+    /// The executor is gone; requests wait for another.
+    Moving {
+        reason: String,
+    },
+    /// Another one computes.
+    Device {
+        info: ModelInfo,
+    },
     /// The service ended though nobody shut it down.
     Ended {
         error: ApiError,
     },
 }
 
-impl From<Output> for Message {
-    fn from(output: Output) -> Self {
+impl Message {
+    /// What the service says; `info` is asked when another device computes.
+    pub(crate) fn of(output: Output, info: impl FnOnce() -> ModelInfo) -> Self {
         match output {
             Output::Chunk { client, request, seq, body, tokens } => {
                 Self::Chunk { client, request, seq, chunk: body, tokens }
             }
             Output::Done { client, request } => Self::Done { client, request },
             Output::Error { client, request, error } => Self::Error { client, request, error },
+            Output::ExecutorGone { reason } => Self::Moving { reason },
+            Output::ExecutorReady { .. } => Self::Device { info: info() },
             Output::Snapshot { client, id, snapshot } => Self::Snapshot { client, id, snapshot },
         }
     }
 }
 
-/// `WasmProgress`.
-#[derive(Serialize)]
-pub(crate) struct Loading {
-    phase: &'static str,
-    loaded: u64,
-    total: Option<u64>,
-}
-
-impl From<Progress> for Loading {
-    fn from(progress: Progress) -> Self {
-        let phase = match progress.phase {
-            Phase::Files => "starting",
-            Phase::Weights => "downloading",
-            Phase::Preparing => "preparing",
-        };
-        Self { phase, loaded: progress.loaded_bytes, total: progress.total_bytes }
-    }
-}
-
 /// `ModelInfo`.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct ModelInfo {
     pub(crate) model: String,
+    /// For a person to read.
     pub(crate) device: String,
-    pub(crate) family: &'static str,
+    /// `gpu` or `cpu`.
+    pub(crate) kind: &'static str,
+    /// What the user should know of the device.
+    pub(crate) notice: Option<String>,
+    pub(crate) family: String,
     /// Tokens that a prompt and its answer may have together.
     pub(crate) context: u32,
     pub(crate) vocabulary: u32,
     pub(crate) memory: Memory,
 }
 
+impl ModelInfo {
+    /// What a service knows; its device is told apart.
+    pub(crate) fn of(service: &Service) -> Self {
+        Self {
+            model: service.model().id().to_owned(),
+            device: service.device().to_owned(),
+            kind: "gpu",
+            notice: None,
+            family: service.family().unwrap_or("unknown").to_owned(),
+            context: service.max_context(),
+            vocabulary: service.capacity().vocabulary,
+            memory: Memory::default(),
+        }
+    }
+}
+
 /// Bytes on the device.
-#[derive(Serialize)]
+#[derive(Clone, Default, Serialize)]
 pub(crate) struct Memory {
     pub(crate) weights: u64,
     pub(crate) kv: u64,

@@ -6,9 +6,8 @@
 import { BUILD } from "./build-id.js";
 import type { BenchRequest, Figures } from "./bench-options.js";
 import { TilewrightError, toErrorObject, type ErrorObject } from "./errors.js";
-import { openFileCache } from "./file-cache.js";
 import { fileNameOf, type ModelAddress } from "./model-address.js";
-import { HttpModelFiles } from "./model-files.js";
+import { openModelFiles } from "./model-source.js";
 import type { Progress } from "./protocol.js";
 import { takeInstance, watchTraps } from "./wasm-engine.js";
 import { requireWebGpu } from "./webgpu.js";
@@ -104,7 +103,7 @@ async function run(
       reject(new TilewrightError(error));
     };
   });
-  const files = address && new HttpModelFiles(address, await openFileCache());
+  const files = address && (await openModelFiles(address, { onFile: () => undefined }));
   const timed = instance.glue.bench(
     JSON.stringify(request),
     adapter,

@@ -10,6 +10,7 @@ import type { ChunkStream } from "./chunk-stream.js";
 import { TilewrightError, connectionError, deviceError, lossError } from "./errors.js";
 import { Link } from "./link.js";
 import { send } from "./live-request.js";
+import { poolWorkerAt } from "./housing.js";
 import { holdLock, whenReleased } from "./liveness.js";
 import { readModelAddress, type ModelAddress } from "./model-address.js";
 import type {
@@ -21,7 +22,7 @@ import type {
 } from "./openai.js";
 import { PageWatch } from "./page-state.js";
 import { openWorker, preferredPlacement, type Placement } from "./placement.js";
-import type { Endpoint, ModelInfo, Progress } from "./protocol.js";
+import type { DeviceChoice, Endpoint, ModelInfo, Progress } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
 
 /** This file's own URL, out of the bundler's sight: it would put the worker's script into the bundle. */
@@ -34,8 +35,17 @@ export interface ConnectOptions {
    * embedded model. Without it: `smollm2-135m-instruct`, served from `../models/` beside the library's folder.
    */
   model?: string;
+  /**
+   * What shall compute. `auto`, as without it: the GPU where there is one, else the CPU, and the CPU while a lost GPU is away.
+   * `gpu` and `cpu`: only that. Tabs that ask for different devices have different engines.
+   */
+  device?: DeviceChoice;
   /** How far loading is; called again if the engine has to be started anew later. */
   onProgress?: (progress: Progress) => void;
+  /**
+   * What computes was lost and is being replaced (`moving`, requests wait), or something else computes from now on (`ready`).
+   */
+  onDevice?: (event: DeviceEvent) => void;
   /** The engine failed outside of any request. The next request starts it anew. */
   onError?: (error: TilewrightError) => void;
   /** Where `tilewright-worker.js` is, if not beside this library. It must be of the page's own origin. */
@@ -48,6 +58,9 @@ export interface ConnectOptions {
   /** Gives up connecting. */
   signal?: AbortSignal;
 }
+
+/** What became of the device. */
+export type DeviceEvent = { state: "moving"; reason: string } | { state: "ready"; info: ModelInfo };
 
 /** As with the openai package, the second argument of `create`. */
 export interface RequestOptions {
@@ -94,6 +107,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Tilewright>
         "over https, or from http://localhost",
     );
   }
+  const device: string = options.device ?? "auto";
+  if (!["auto", "gpu", "cpu"].includes(device)) throw noSuchDevice(device);
   const workerUrl = ofThisBuild(new URL(options.workerUrl ?? new URL("tilewright-worker.js", here), location.href));
   const model = readModelAddress(options.model, location.href, workerUrl.href);
   const client = new Client(model, workerUrl, options);
@@ -104,6 +119,15 @@ export async function connect(options: ConnectOptions = {}): Promise<Tilewright>
     throw error;
   }
   return client.face;
+}
+
+function noSuchDevice(device: string): TilewrightError {
+  return new TilewrightError({
+    type: "invalid_request_error",
+    code: "device_unknown",
+    param: "device",
+    message: `${JSON.stringify(device)} is no device: it must be "auto", "gpu" or "cpu"`,
+  });
 }
 
 class Client {
@@ -229,9 +253,16 @@ class Client {
         state: this.#page.state,
         model: this.#model,
         stallMs: this.#options.stallMs,
+        device: this.#options.device,
+        pageGpu: "gpu" in navigator,
+        openPool: poolWorkerAt(this.#workerUrl),
         onProgress: this.#options.onProgress,
         onReady: (info) => {
           this.#info = info;
+          this.#options.onDevice?.({ state: "ready", info });
+        },
+        onMoving: (reason) => {
+          this.#options.onDevice?.({ state: "moving", reason });
         },
         onError: this.#options.onError,
         onWelcome: (alive) => {

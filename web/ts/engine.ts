@@ -5,11 +5,12 @@
 
 import type { ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
-import type { Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
+import type { PoolHosts } from "./pool-hosts.js";
+import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
 
 /** What the engine itself knows of what goes on; it has not met the pages. */
-export type SchedulerSnapshot = Omit<EngineSnapshot, "you" | "pages">;
+export type SchedulerSnapshot = Omit<EngineSnapshot, "you" | "pages" | "device">;
 
 /** A loaded model, answering. Clients are numbers, requests are the client's own numbers. */
 export interface Engine {
@@ -37,6 +38,10 @@ export interface EngineEvents {
   done(client: number, request: number): void;
   error(client: number, request: number | undefined, error: ErrorObject): void;
   snapshot(client: number, id: number, snapshot: SchedulerSnapshot): void;
+  /** What computed is gone; another device is being had. */
+  moving(reason: string): void;
+  /** Another device computes. */
+  device(info: ModelInfo): void;
   /** The engine is gone, with every request in it. */
   crashed(error: ErrorObject): void;
 }
@@ -44,6 +49,11 @@ export interface EngineEvents {
 export interface StartOptions {
   address: ModelAddress;
   stallMs: number | undefined;
+  device: DeviceChoice;
+  /** A page has WebGPU, so that a worker without it is not the last word. */
+  pageGpu: boolean;
+  /** Where a CPU pool can live. */
+  hosts: PoolHosts;
   events: EngineEvents;
   /** Gives up loading. */
   signal: AbortSignal;

@@ -21,6 +21,8 @@ class FakeEngine implements Engine {
     this.info = {
       model: options.address.id,
       device: "a GPU",
+      kind: "gpu" as const,
+      notice: null,
       family: "llama",
       context: 64,
       vocabulary: 10,
@@ -119,7 +121,7 @@ class Page {
 
   load(name = "tiny"): this {
     const url = `https://a.example/${name}.gguf`;
-    this.say({ type: "load", model: { id: name, url, layout: "gguf" }, stallMs: null });
+    this.say({ type: "load", model: { id: name, url, layout: "gguf" }, stallMs: null, device: "auto", pageGpu: false });
     return this;
   }
 

@@ -50,30 +50,36 @@ export class Host {
     new Session(this, port, this.#clients, this.#options.locks);
   }
 
-  /** The model of an address, for one more user. */
-  join(address: (ToHost & { type: "load" })["model"], stallMs: number | undefined, member: Member): ServedModel {
-    let entry = this.#models.get(address.url);
+  /** The model of an address on a device, for one more user. */
+  join(load: ToHost & { type: "load" }, member: Member): ServedModel {
+    const key = keyOf(load);
+    let entry = this.#models.get(key);
     if (!entry) {
-      entry = { model: new ServedModel(address, this.#options.start), idle: undefined };
-      this.#models.set(address.url, entry);
+      entry = { model: new ServedModel(load.model, load.device, this.#options.start), idle: undefined };
+      this.#models.set(key, entry);
     }
     clearTimeout(entry.idle);
     entry.idle = undefined;
-    entry.model.join(member, stallMs);
+    entry.model.join(member, load);
     return entry.model;
   }
 
   /** One user fewer. */
-  leave(url: string, client: number): void {
-    const entry = this.#models.get(url);
+  leave(key: string, client: number): void {
+    const entry = this.#models.get(key);
     if (!entry) return;
     entry.model.leave(client);
     if (entry.model.isUsed || entry.idle !== undefined) return;
     entry.idle = setTimeout(() => {
-      this.#models.delete(url);
+      this.#models.delete(key);
       entry.model.drop();
     }, this.#options.idleMs ?? IDLE_MS);
   }
+}
+
+/** What asks for the same engine. */
+export function keyOf({ model, device }: ToHost & { type: "load" }): string {
+  return `${device} ${model.url}`;
 }
 
 /** One page's port. */
@@ -90,7 +96,7 @@ class Session implements Member {
     const message = more.length > 0 ? { type: "batch", messages } : first;
     this.#port.postMessage({ ...message, instance: this.#host.instance });
   });
-  #using: { url: string; model: ServedModel } | undefined;
+  #using: { key: string; model: ServedModel } | undefined;
 
   constructor(host: Host, port: Port, client: number, locks: Locks | undefined) {
     this.#host = host;
@@ -98,7 +104,7 @@ class Session implements Member {
     this.client = client;
     this.#locks = locks;
     port.addEventListener("message", (event) => {
-      this.#receive(event.data);
+      this.#receive(event.data, event.ports);
     });
     port.addEventListener("close", () => {
       this.#end();
@@ -110,7 +116,7 @@ class Session implements Member {
     this.#outbox.say(message);
   }
 
-  #receive(data: unknown): void {
+  #receive(data: unknown, ports: readonly Port[]): void {
     if (this.#ended.signal.aborted) return;
     const message = readToHost(data);
     if (!message) {
@@ -134,10 +140,7 @@ class Session implements Member {
         return;
       case "load":
         this.#leave();
-        this.#using = {
-          url: message.model.url,
-          model: this.#host.join(message.model, message.stallMs ?? undefined, this),
-        };
+        this.#using = { key: keyOf(message), model: this.#host.join(message, this) };
         return;
       case "request":
         if (this.#using) {
@@ -155,6 +158,9 @@ class Session implements Member {
       case "inspect":
         if (this.#using) this.#using.model.inspect(this, message.id);
         else this.#noModel(message.id);
+        return;
+      case "pool":
+        this.#using?.model.pool(this.client, message.id, ports[0], message.error);
         return;
       case "ping":
         this.send({ type: "pong" });
@@ -193,7 +199,7 @@ class Session implements Member {
   }
 
   #leave(): void {
-    if (this.#using) this.#host.leave(this.#using.url, this.client);
+    if (this.#using) this.#host.leave(this.#using.key, this.client);
     this.#using = undefined;
   }
 

@@ -9,6 +9,8 @@ import type { EngineSnapshot } from "./snapshot.js";
 const INFO: ModelInfo = {
   model: "tiny",
   device: "a GPU",
+  kind: "gpu" as const,
+  notice: null,
   family: "llama",
   context: 64,
   vocabulary: 10,

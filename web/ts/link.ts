@@ -10,9 +10,11 @@
 
 import { Acks } from "./acks.js";
 import { TilewrightError, connectionError, lossError, type ErrorObject } from "./errors.js";
+import { Housing, type PoolWorker } from "./housing.js";
 import type { ModelAddress } from "./model-address.js";
 import {
   PROTOCOL,
+  type DeviceChoice,
   type Endpoint,
   type HostMessage,
   type ModelInfo,
@@ -63,6 +65,14 @@ export interface LinkOptions {
   onError?: ((error: TilewrightError) => void) | undefined;
   /** The worker holds this Web Lock for as long as it lives. */
   onWelcome?: ((lock: string) => void) | undefined;
+  /** What computed is gone, and another device is being had. */
+  onMoving?: ((reason: string) => void) | undefined;
+  /** See `ConnectOptions.device`. */
+  device?: DeviceChoice | undefined;
+  /** Whether the page itself has WebGPU. */
+  pageGpu?: boolean;
+  /** Opens a worker for the CPU engine; without it, this page has none. */
+  openPool?: (() => PoolWorker) | undefined;
   /** Called once, when the link has ended. */
   onEnd?: ((reason: unknown) => void) | undefined;
   times?: Partial<LinkTimes>;
@@ -88,6 +98,7 @@ export class Link {
   #isReady!: (info: ModelInfo) => void;
   #isNotReady!: (reason: unknown) => void;
   #opening = true;
+  readonly #housing: Housing;
   #instance: string | undefined;
   #nextId = 1;
   #ended: { reason: unknown } | undefined;
@@ -106,6 +117,9 @@ export class Link {
     // Whoever opened the link may have left before it opened; the reason still reaches `onEnd`.
     this.ready.catch(() => undefined);
 
+    this.#housing = new Housing(options.openPool ?? noPool, (id, error, port) => {
+      this.#send({ type: "pool", id, error }, port ? [port] : []);
+    });
     port.addEventListener("message", (event) => {
       this.#receive(event.data);
     });
@@ -121,7 +135,8 @@ export class Link {
     const page = { title: label(options.page?.title), url: label(options.page?.url) };
     this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock, ...page });
     if (options.state) this.state(options.state);
-    this.#send({ type: "load", model: options.model, stallMs: options.stallMs ?? null });
+    const { model, stallMs = null, device = "auto", pageGpu = false } = options;
+    this.#send({ type: "load", model, stallMs, device, pageGpu });
     this.#helloTimer = setTimeout(() => {
       this.end(
         connectionError(
@@ -190,6 +205,7 @@ export class Link {
     clearTimeout(this.#helloTimer);
     this.#watch();
     this.#acks.close();
+    this.#housing.closeAll();
     this.#port.close();
     const requests = [...this.#requests.values()];
     this.#requests.clear();
@@ -201,8 +217,8 @@ export class Link {
     for (const sink of requests) sink.fail(reason);
   }
 
-  #send(message: ToHost): void {
-    if (!this.#ended) this.#port.postMessage(message);
+  #send(message: ToHost, transfer: Transferable[] = []): void {
+    if (!this.#ended) this.#port.postMessage(message, transfer);
   }
 
   /** A request that is over. */
@@ -252,6 +268,15 @@ export class Link {
         this.#opening = false;
         this.#options.onReady?.(message.info);
         this.#isReady(message.info);
+        return;
+      case "moving":
+        this.#options.onMoving?.(message.reason);
+        return;
+      case "open pool":
+        this.#housing.open(message.id);
+        return;
+      case "close pool":
+        this.#housing.close(message.id);
         return;
       case "chunk":
         this.#chunk(message);
@@ -315,4 +340,8 @@ export class Link {
       this.#send({ type: "ping" });
     }, this.#times.ping);
   }
+}
+
+function noPool(): PoolWorker {
+  throw new Error("this page opens no workers");
 }

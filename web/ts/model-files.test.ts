@@ -1,31 +1,37 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { ByteStream } from "./download.js";
-import { FileCache, type CacheStore } from "./file-cache.js";
+import { FileStore, type SegmentStore } from "./file-store.js";
 import { HttpModelFiles, type FilesOptions } from "./model-files.js";
 import type { ModelAddress } from "./model-address.js";
 
 const ADDRESS: ModelAddress = { id: "tiny", url: "https://a.example/tiny/", layout: "huggingface" };
 const BYTES = Uint8Array.from({ length: 1000 }, (_, i) => (i * 7) % 256);
 
-/** A `Cache` in memory that can run out of room. */
-class MemoryStore implements CacheStore {
+/** Folders in memory that can run out of room. */
+class MemoryStore implements SegmentStore {
   readonly entries = new Map<string, Uint8Array<ArrayBuffer>>();
   room = Infinity;
 
-  match(url: string): Promise<Response | undefined> {
-    const bytes = this.entries.get(url);
-    return Promise.resolve(bytes && new Response(bytes.slice()));
+  read(folder: string, part: string): Promise<Blob | undefined> {
+    const bytes = this.entries.get(`${folder}/${part}`);
+    return Promise.resolve(bytes && new Blob([bytes]));
   }
 
-  async put(url: string, response: Response): Promise<void> {
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    if (bytes.length > this.room) throw new DOMException("no room", "QuotaExceededError");
-    this.room -= bytes.length;
-    this.entries.set(url, bytes);
+  async write(folder: string, part: string, blob: Blob): Promise<void> {
+    const bytes = new Uint8Array(await blob.arrayBuffer());
+    const isData = part !== "manifest.json";
+    if (isData && bytes.length > this.room) throw new DOMException("no room", "QuotaExceededError");
+    if (isData) this.room -= bytes.length;
+    this.entries.set(`${folder}/${part}`, bytes);
   }
 
-  delete(url: string): Promise<boolean> {
-    return Promise.resolve(this.entries.delete(url));
+  remove(folder: string): Promise<void> {
+    for (const key of [...this.entries.keys()]) if (key.startsWith(`${folder}/`)) this.entries.delete(key);
+    return Promise.resolve();
+  }
+
+  folders(): Promise<string[]> {
+    return Promise.resolve([...new Set([...this.entries.keys()].map((key) => key.split("/")[0] ?? ""))]);
   }
 }
 
@@ -62,7 +68,7 @@ beforeEach(() => {
 });
 
 function files(options: FilesOptions = {}): HttpModelFiles {
-  return new HttpModelFiles(ADDRESS, new FileCache(store, 300), { fetch: site.fetch, backoffMs: 1, ...options });
+  return new HttpModelFiles(ADDRESS, new FileStore(store, 300), { fetch: site.fetch, backoffMs: 1, ...options });
 }
 
 async function all(stream: ByteStream): Promise<Uint8Array> {
@@ -123,10 +129,13 @@ describe("a model's files", () => {
     expect(await model()).toEqual(newer.bytes);
   });
 
-  test("a full disk costs the cache and not the load", async () => {
+  test("a full disk costs the storage and not the load, and is told in words", async () => {
     store.room = 500;
-    expect(await model()).toEqual(BYTES);
-    expect([...store.entries.keys()]).toEqual([]);
+    const kept = new FileStore(store, 300);
+    const open = new HttpModelFiles(ADDRESS, kept, { fetch: site.fetch, backoffMs: 1 });
+    expect(await all(await open.open("model.safetensors"))).toEqual(BYTES);
+    expect(kept.notice).toMatch(/storage for the site is full.*delete models/);
+    expect((await kept.all()).map(({ bytes, complete }) => [bytes, complete])).toEqual([[0, false]]);
   });
 
   test("a segment that the browser threw out comes from the network", async () => {
@@ -140,6 +149,15 @@ describe("a model's files", () => {
     await model();
     const second = [...store.entries.keys()].find((key) => key.endsWith("/1")) ?? "";
     store.entries.set(second, new Uint8Array(10));
+    expect(await model()).toEqual(BYTES);
+  });
+
+  test("a segment that changed since it was written is not used", async () => {
+    await model();
+    const second = [...store.entries.keys()].find((key) => key.endsWith("/1")) ?? "";
+    const changed = store.entries.get(second)?.slice() ?? new Uint8Array();
+    changed[17] = (changed[17] ?? 0) ^ 1;
+    store.entries.set(second, changed);
     expect(await model()).toEqual(BYTES);
   });
 

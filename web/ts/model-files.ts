@@ -9,7 +9,7 @@
 
 import { Download, fileChanged, type ByteStream, type DownloadOptions, type Version } from "./download.js";
 import { TilewrightError, loadError } from "./errors.js";
-import type { FileCache, Manifest } from "./file-cache.js";
+import type { FileStore, Manifest } from "./file-store.js";
 import { fileUrl, type ModelAddress } from "./model-address.js";
 
 /** What the engine reads a model through. */
@@ -32,15 +32,15 @@ const PIECE_BYTES = 1024 * 1024;
 const LARGEST_TEXT_BYTES = 256 * 1024 * 1024;
 
 export class HttpModelFiles implements ModelFiles {
-  readonly #address: ModelAddress;
-  readonly #cache: FileCache | undefined;
+  protected readonly address: ModelAddress;
+  readonly #cache: FileStore | undefined;
   readonly #options: FilesOptions;
   /** Why a file could not be read, if one could not: in our own words, which the engine's error would only quote. */
   failure: unknown;
   readonly #opened = new Set<string>();
 
-  constructor(address: ModelAddress, cache: FileCache | undefined, options: FilesOptions = {}) {
-    this.#address = address;
+  constructor(address: ModelAddress, cache: FileStore | undefined, options: FilesOptions = {}) {
+    this.address = address;
     this.#cache = cache;
     this.#options = options;
   }
@@ -50,7 +50,7 @@ export class HttpModelFiles implements ModelFiles {
   }
 
   async open(name: string): Promise<ByteStream> {
-    const stream = await this.#noting(this.#openUrl(fileUrl(this.#address, name), name));
+    const stream = await this.#noting(this.#openUrl(fileUrl(this.address, name), name));
     return {
       get length() {
         return stream.length;
@@ -77,14 +77,14 @@ export class HttpModelFiles implements ModelFiles {
   }
 
   async #text(name: string): Promise<string | undefined> {
-    const url = fileUrl(this.#address, name);
+    const url = fileUrl(this.address, name);
     let stream: ByteStream;
     try {
       stream = await this.#openUrl(url, name);
     } catch (error) {
       if (!(error instanceof TilewrightError)) throw error;
       if (error.code === "file_not_found") {
-        await this.#cache?.noteMissing(url);
+        await this.#cache?.noteMissing(url, this.address.url);
         return undefined;
       }
       // Without network, a file that was not there last time is not there.
@@ -108,22 +108,27 @@ export class HttpModelFiles implements ModelFiles {
   async #openUrl(url: string, name: string): Promise<ByteStream> {
     this.#opened.add(url);
     const manifest = await this.#kept(url);
-    const count = (loaded: number, length: number | undefined, cached: boolean): void => {
+    const count: Count = (loaded, length, cached) => {
       this.#options.onBytes?.(name, loaded, length, cached);
     };
-    if (manifest?.complete) return new CachedStream(url, manifest, undefined, this.#cache, this.#options, count);
+    if (manifest?.complete) return this.#stream(url, manifest, undefined, count);
     if (manifest) {
-      const offset = manifest.segments * manifest.segmentBytes;
+      const offset = manifest.bytes;
       try {
         const rest = await Download.open(url, this.#options, { offset, version: manifest });
-        return new CachedStream(url, manifest, rest, this.#cache, this.#options, count);
+        return this.#stream(url, manifest, rest, count);
       } catch (error) {
         if (!(error instanceof TilewrightError) || error.code !== "file_changed") throw error;
         await this.#cache?.forget(url);
       }
     }
     const download = await Download.open(url, this.#options);
-    return new CachedStream(url, undefined, download, this.#cache, this.#options, count);
+    return this.#stream(url, undefined, download, count);
+  }
+
+  #stream(url: string, manifest: Manifest | undefined, download: Download | undefined, count: Count): CachedStream {
+    const cache = this.#cache && { store: this.#cache, model: this.address.url };
+    return new CachedStream(url, manifest, download, cache, this.#options, count);
   }
 
   /** What is kept of a file and is still the server's version, as far as can be told. */
@@ -131,7 +136,7 @@ export class HttpModelFiles implements ModelFiles {
     const manifest = await this.#cache?.manifest(url);
     if (!manifest || manifest.missing) return undefined;
     // Nothing would tell the rest of another version from the rest of this one.
-    const resumable = manifest.segments > 0 && (manifest.etag !== null || manifest.length !== undefined);
+    const resumable = manifest.segments.length > 0 && (manifest.etag !== null || manifest.length !== undefined);
     if (!manifest.complete && !resumable) return undefined;
     if (manifest.complete && (await this.#replaced(url, manifest))) {
       await this.#cache?.forget(url);
@@ -162,13 +167,15 @@ export class HttpModelFiles implements ModelFiles {
   }
 }
 
+type Count = (loaded: number, length: number | undefined, cached: boolean) => void;
+
 /** First what is kept, then what is not, which is kept as it comes. */
 class CachedStream implements ByteStream {
   readonly #url: string;
   readonly #manifest: Manifest | undefined;
-  readonly #cache: FileCache | undefined;
+  readonly #cache: { store: FileStore; model: string } | undefined;
   readonly #options: DownloadOptions;
-  readonly #count: (loaded: number, length: number | undefined, cached: boolean) => void;
+  readonly #count: Count;
   #download: Download | undefined;
   #writer: { write(bytes: Uint8Array): Promise<void>; finish(): Promise<void> } | undefined;
   #segment = 0;
@@ -179,9 +186,9 @@ class CachedStream implements ByteStream {
     url: string,
     manifest: Manifest | undefined,
     download: Download | undefined,
-    cache: FileCache | undefined,
+    cache: { store: FileStore; model: string } | undefined,
     options: DownloadOptions,
-    count: (loaded: number, length: number | undefined, cached: boolean) => void,
+    count: Count,
   ) {
     this.#url = url;
     this.#manifest = manifest;
@@ -204,8 +211,9 @@ class CachedStream implements ByteStream {
     }
     const download = this.#download;
     if (!download) return undefined;
-    this.#writer ??= this.#cache?.writer(
+    this.#writer ??= this.#cache?.store.writer(
       this.#url,
+      this.#cache.model,
       { etag: download.etag, length: download.length },
       this.#manifest?.complete ? undefined : this.#manifest,
     );
@@ -231,13 +239,13 @@ class CachedStream implements ByteStream {
     const piece = this.#pieces.shift();
     if (piece) return piece;
     const manifest = this.#manifest;
-    if (!manifest || !this.#cache || this.#segment >= manifest.segments) return undefined;
-    const bytes = await this.#cache.segment(this.#url, manifest, this.#segment);
+    if (!manifest || !this.#cache || this.#segment >= manifest.segments.length) return undefined;
+    const bytes = await this.#cache.store.segment(this.#url, manifest, this.#segment);
     if (!bytes) {
       // The browser threw part of it out. What was read is gone to the engine, so the version has to match from here on;
       // it is not kept again this time.
-      await this.#cache.forget(this.#url);
-      this.#segment = manifest.segments;
+      await this.#cache.store.forget(this.#url);
+      this.#segment = manifest.segments.length;
       this.#writer = { write: () => Promise.resolve(), finish: () => Promise.resolve() };
       this.#download?.cancel();
       if (manifest.etag === null && manifest.length === undefined) throw fileChanged(this.#url);

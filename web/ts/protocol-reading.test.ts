@@ -8,6 +8,8 @@ const ERROR = { type: "server_error", code: null, param: null, message: "x" };
 const INFO = {
   model: "m",
   device: "d",
+  kind: "gpu" as const,
+  notice: null,
   family: "f",
   context: 1,
   vocabulary: 2,

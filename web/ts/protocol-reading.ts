@@ -35,14 +35,26 @@ export function readToHost(data: unknown): ToHost | undefined {
       const { id, url, layout } = model;
       if (typeof id !== "string" || typeof url !== "string") return undefined;
       if (layout !== "gguf" && layout !== "huggingface") return undefined;
-      const stallMs = data["stallMs"];
-      return { type: "load", model: { id, url, layout }, stallMs: typeof stallMs === "number" ? stallMs : null };
+      const { stallMs, device, pageGpu } = data;
+      if (device !== "auto" && device !== "gpu" && device !== "cpu") return undefined;
+      return {
+        type: "load",
+        model: { id, url, layout },
+        stallMs: typeof stallMs === "number" ? stallMs : null,
+        device,
+        pageGpu: pageGpu === true,
+      };
     }
     case "request": {
       const { id, endpoint, body } = data;
       if (!isId(id) || (endpoint !== "chat.completions" && endpoint !== "completions")) return undefined;
       const resume = data["resume"] == null ? null : readResume(data["resume"]);
       return resume === undefined ? undefined : { type: "request", id, endpoint, body, resume };
+    }
+    case "pool": {
+      const { id, error } = data;
+      if (!isId(id) || (error !== null && !isErrorObject(error))) return undefined;
+      return { type: "pool", id, error: error && fields(error) };
     }
     case "cancel":
     case "inspect":
@@ -92,8 +104,12 @@ function readHostMessage(data: unknown): HostMessage | undefined {
       if (!isId(id) || !isCount(seq) || !isTokens(tokens)) return undefined;
       return { type: "chunk", id, seq, chunk, tokens };
     }
+    case "moving":
+      return typeof data["reason"] === "string" ? { type: "moving", reason: data["reason"] } : undefined;
     case "done":
-      return isId(data["id"]) ? { type: "done", id: data["id"] } : undefined;
+    case "open pool":
+    case "close pool":
+      return isId(data["id"]) ? { type: data["type"], id: data["id"] } : undefined;
     case "error": {
       const { id, error } = data;
       if (!isErrorObject(error) || (id !== undefined && !isId(id))) return undefined;
@@ -155,6 +171,8 @@ function isModelInfo(value: unknown): value is ModelInfo {
   const texts = ["model", "device", "family"].map((name) => value[name]);
   const numbers = ["context", "vocabulary"].map((name) => value[name]);
   const bytes = ["weights", "kv", "scratch"].map((name) => (value["memory"] as Record<string, unknown>)[name]);
+  const { kind, notice } = value;
+  if ((kind !== "gpu" && kind !== "cpu") || (notice !== null && typeof notice !== "string")) return false;
   return texts.every((text) => typeof text === "string") && [...numbers, ...bytes].every((n) => typeof n === "number");
 }
 

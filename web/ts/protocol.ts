@@ -9,6 +9,9 @@
  * Every message of the host names the host's instance: WebKit may restart a SharedWorker elsewhere without a word, and a
  * page must not take a new host for the one that holds its requests. The page then sends them again, with the tokens that
  * their chunks carried (`resume`). What the host says within a short time comes as one `batch`.
+ *
+ * Where the CPU computes, it does so in a dedicated worker of some page (a SharedWorker has no threads): the host asks a page
+ * to `open pool`, and the page answers with a `pool`, the worker's port transferred beside it.
  */
 
 import type { ErrorObject } from "./errors.js";
@@ -19,10 +22,13 @@ import type { EngineSnapshot } from "./snapshot.js";
  * Rises with every change that an older page or worker would misread. Pages of different builds never share a worker (the
  * build is part of its name), so a mismatch means that someone serves a mixture; `hello` and `welcome` check it all the same.
  */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** What a request asks for; the names of OpenAI's paths. */
 export type Endpoint = "chat.completions" | "completions";
+
+/** What shall compute: `auto` is the GPU where there is one, else the CPU. */
+export type DeviceChoice = "auto" | "gpu" | "cpu";
 
 /** How far loading is. */
 export interface Progress {
@@ -44,6 +50,10 @@ export interface ModelInfo {
   model: string;
   /** What computes, for a person to read. */
   device: string;
+  /** Of which kind it is. */
+  kind: "gpu" | "cpu";
+  /** What the user should know of it: why it is not the GPU, why it has one thread only. */
+  notice: string | null;
   /** The family of the architecture: `llama`, ... */
   family: string;
   /** Most tokens that a prompt and its answer may have together. */
@@ -84,12 +94,15 @@ export interface Ack {
 export type ToHost =
   | { type: "hello"; protocol: number; client: string; lock: string | null; title: string; url: string }
   | ({ type: "state" } & PageState)
-  | { type: "load"; model: ModelAddress; stallMs: number | null }
+  /** `pageGpu`: the page itself has WebGPU, so that a worker without it is not the last word. */
+  | { type: "load"; model: ModelAddress; stallMs: number | null; device: DeviceChoice; pageGpu: boolean }
   | { type: "request"; id: number; endpoint: Endpoint; body: unknown; resume: Resume | null }
   | { type: "cancel"; id: number }
   | { type: "ack"; acks: Ack[] }
   /** Answered by `snapshot`, or by `error`, with this id, which is none of a request. */
   | { type: "inspect"; id: number }
+  /** The answer to `open pool`, with a port to the worker; `error`: there is none, or no longer. */
+  | { type: "pool"; id: number; error: ErrorObject | null }
   | { type: "ping" }
   | { type: "bye" };
 
@@ -97,7 +110,12 @@ export type HostMessage =
   /** The host holds `lock` for as long as it lives; null where there are no locks. */
   | { type: "welcome"; protocol: number; lock: string | null }
   | { type: "progress"; progress: Progress }
+  /** Also when another device computes from now on. */
   | { type: "ready"; info: ModelInfo }
+  /** What computed is gone; requests wait for another, and `ready` says which. */
+  | { type: "moving"; reason: string }
+  | { type: "open pool"; id: number }
+  | { type: "close pool"; id: number }
   /** `tokens` are those that the answer has come to since the chunk before. */
   | { type: "chunk"; id: number; seq: number; chunk: unknown; tokens: number[] }
   | { type: "done"; id: number }
@@ -116,7 +134,7 @@ export type FromHost = (HostMessage | Batch) & { instance: string };
 
 /** As much of a `MessagePort` as is used. */
 export interface Port {
-  postMessage(message: unknown): void;
+  postMessage(message: unknown, transfer?: Transferable[]): void;
   close(): void;
   start(): void;
   addEventListener(type: "message", listener: (event: MessageEvent<unknown>) => void): void;

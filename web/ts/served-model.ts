@@ -6,9 +6,10 @@
  */
 
 import type { Engine, StartEngine } from "./engine.js";
-import { connectionError, toErrorObject, type ErrorObject } from "./errors.js";
+import { TilewrightError, connectionError, toErrorObject, type ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
-import type { Ack, HostMessage, PageState, Progress, ToHost } from "./protocol.js";
+import { PoolHosts } from "./pool-hosts.js";
+import type { Ack, DeviceChoice, HostMessage, PageState, Port, Progress, ToHost } from "./protocol.js";
 
 /** A tab, as a model sees it. */
 export interface Member {
@@ -44,10 +45,14 @@ export class ServedModel {
   readonly #start: StartEngine;
   readonly #joined = new Map<number, Joined>();
   #state: State = { kind: "absent" };
+  readonly #device: DeviceChoice;
+  readonly #hosts = new PoolHosts();
   #stallMs: number | undefined;
+  #pageGpu = false;
 
-  constructor(address: ModelAddress, start: StartEngine) {
+  constructor(address: ModelAddress, device: DeviceChoice, start: StartEngine) {
     this.#address = address;
+    this.#device = device;
     this.#start = start;
   }
 
@@ -56,9 +61,11 @@ export class ServedModel {
   }
 
   /** A tab wants this model; it hears `ready`, now or later, or an error. */
-  join(member: Member, stallMs: number | undefined): void {
+  join(member: Member, { stallMs, pageGpu }: { stallMs: number | null; pageGpu: boolean }): void {
     this.#joined.set(member.client, { member, requests: new Set() });
-    this.#stallMs = stallMs;
+    this.#stallMs = stallMs ?? undefined;
+    this.#pageGpu = pageGpu;
+    this.#hosts.add(member);
     switch (this.#state.kind) {
       case "ready":
         greet(this.#state.engine, member);
@@ -75,6 +82,7 @@ export class ServedModel {
   /** A tab is gone, and with it what it asked for. */
   leave(client: number): void {
     if (!this.#joined.delete(client)) return;
+    this.#hosts.remove(client);
     if (this.#state.kind === "ready") this.#state.engine.gone(client);
     if (this.#state.kind === "loading") {
       this.#state.waiting = this.#state.waiting.filter((request) => request.client !== client);
@@ -83,7 +91,13 @@ export class ServedModel {
 
   /** A tab's user sees something else of it. */
   stateOf(member: Member): void {
+    this.#hosts.changed(member);
     if (this.#state.kind === "ready" && member.state) this.#state.engine.state(member.client, member.state);
+  }
+
+  /** A tab opened a worker for the CPU engine, or has none. */
+  pool(client: number, id: number, port: Port | undefined, error: ErrorObject | null): void {
+    this.#hosts.opened(client, id, port, error ? new TilewrightError(error) : undefined);
   }
 
   submit(client: number, request: Request): void {
@@ -145,6 +159,9 @@ export class ServedModel {
     const starting = this.#start({
       address: this.#address,
       stallMs: this.#stallMs,
+      device: this.#device,
+      pageGpu: this.#pageGpu,
+      hosts: this.#hosts,
       signal: stop.signal,
       events: {
         progress: (progress) => {
@@ -168,9 +185,17 @@ export class ServedModel {
         },
         snapshot: (client, id, snapshot) => {
           const pages = [...this.#joined.values()].map(({ member }) => ({ client: member.client, ...member.page }));
-          this.#joined
-            .get(client)
-            ?.member.send({ type: "snapshot", id, snapshot: { ...snapshot, you: client, pages } });
+          this.#joined.get(client)?.member.send({
+            type: "snapshot",
+            id,
+            snapshot: { ...snapshot, device: engine?.info.device ?? "", you: client, pages },
+          });
+        },
+        moving: (reason) => {
+          if (isCurrent()) this.#tellAll({ type: "moving", reason });
+        },
+        device: (info) => {
+          if (isCurrent()) this.#tellAll({ type: "ready", info });
         },
         crashed: (error) => {
           if (isCurrent()) this.#fail(error);
@@ -196,6 +221,10 @@ export class ServedModel {
         if (this.#state === state) this.#fail(toErrorObject(error));
       },
     );
+  }
+
+  #tellAll(message: HostMessage): void {
+    for (const { member } of this.#joined.values()) member.send(message);
   }
 
   /** Every request ends with this error; tabs without one are told as well. */

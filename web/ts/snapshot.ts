@@ -83,6 +83,8 @@ export interface PageSnapshot {
 export interface EngineSnapshot {
   /** How often the device was lost and made anew. */
   epoch: number;
+  /** What computes, for a person to read. */
+  device: string;
   /** False while a lost device is being made anew: requests wait. */
   ready: boolean;
   /** Tokens that a KV block holds. */

@@ -9,11 +9,13 @@
  */
 
 export { connect } from "./client.js";
-export type { ConnectOptions, Create, RequestOptions, Tilewright } from "./client.js";
+export type { ConnectOptions, Create, DeviceEvent, RequestOptions, Tilewright } from "./client.js";
 export type { ChunkStream } from "./chunk-stream.js";
 export { TilewrightError } from "./errors.js";
 export type { ErrorObject } from "./errors.js";
 export { DEFAULT_MODEL } from "./model-address.js";
-export type { ModelInfo, Progress } from "./protocol.js";
+export { deleteStoredModel, storedModels } from "./stored-models.js";
+export type { StoredModel } from "./stored-models.js";
+export type { DeviceChoice, ModelInfo, Progress } from "./protocol.js";
 export type * from "./openai.js";
 export type * from "./snapshot.js";

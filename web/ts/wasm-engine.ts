@@ -7,17 +7,16 @@
  * was dropped is used again, a crashed one never.
  */
 
-import { ofThisBuild } from "./build-id.js";
 import type { Engine, EngineEvents, SchedulerSnapshot, StartEngine, StartOptions } from "./engine.js";
-import { TilewrightError, connectionError, serverError, toErrorObject, type ErrorObject } from "./errors.js";
-import { openFileCache } from "./file-cache.js";
-import { fileNameOf, type ModelAddress } from "./model-address.js";
-import { HttpModelFiles, type ModelFiles } from "./model-files.js";
-import type { Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
-import { requireWebGpu, type AdapterDescription } from "./webgpu.js";
-
-/** This file's own URL, out of the bundler's sight: it would put the wasm into the bundle. */
-const here = import.meta.url;
+import { TilewrightError, serverError, type ErrorObject } from "./errors.js";
+import type { Locks } from "./liveness.js";
+import { fileNameOf } from "./model-address.js";
+import type { ModelFiles } from "./model-files.js";
+import { openModelFiles } from "./model-source.js";
+import { PoolOpener } from "./pools.js";
+import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
+import { compileModule, importGlue } from "./wasm-files.js";
+import { probeWebGpu, type AdapterDescription } from "./webgpu.js";
 
 /** What `web/src/lib.rs` exports. */
 interface Glue {
@@ -26,8 +25,10 @@ interface Glue {
   load(
     id: string,
     ggufFile: string | undefined,
-    adapter: AdapterDescription,
+    choice: DeviceChoice,
+    adapter: AdapterDescription | undefined,
     files: ModelFiles,
+    pools: PoolOpener,
     progress: (json: string) => void,
     output: (json: string) => void,
   ): Promise<WasmEngine>;
@@ -61,6 +62,8 @@ type WasmOutput =
   | { kind: "done"; client: number; request: number }
   | { kind: "error"; client: number; request?: number; error: ErrorObject }
   | { kind: "snapshot"; client: number; id: number; snapshot: SchedulerSnapshot }
+  | { kind: "moving"; reason: string }
+  | { kind: "device"; info: ModelInfo }
   | { kind: "ended"; error: ErrorObject };
 
 /** What the `progress` callback is given, as JSON. */
@@ -87,7 +90,7 @@ let instances = 0;
 export const startWasmEngine: StartEngine = async (options) => {
   const meter = new Meter(options.events);
   meter.say({ phase: "starting", loaded: 0, total: null });
-  const adapter = await requireWebGpu(navigator);
+  const adapter = await findAdapter(options);
   const instance = await takeInstance();
   const trap = new Promise<never>((_, reject) => {
     instance.trapped = (error) => {
@@ -107,39 +110,69 @@ export const startWasmEngine: StartEngine = async (options) => {
   }
 };
 
+/** The GPU to use; nothing where the CPU is to compute. */
+async function findAdapter({ device, pageGpu }: StartOptions): Promise<AdapterDescription | undefined> {
+  if (device === "cpu") return undefined;
+  try {
+    return await probeWebGpu(navigator);
+  } catch (error) {
+    // Dedicated workers may have it where shared ones don't: the page tries that when it hears of this.
+    const elsewhere = !("gpu" in navigator) && pageGpu && "SharedWorkerGlobalScope" in globalThis;
+    if (device === "gpu" || elsewhere) throw error;
+    return undefined;
+  }
+}
+
 async function load(
   instance: Instance,
-  adapter: AdapterDescription,
+  adapter: AdapterDescription | undefined,
   options: StartOptions,
   meter: Meter,
 ): Promise<Engine> {
-  const { address, events, signal, stallMs } = options;
-  const files = new HttpModelFiles(address, await openFileCache(), {
-    ...(stallMs === undefined ? {} : { stallMs }),
-    signal,
-    onBytes: (file, _loaded, _length, cached) => {
-      meter.file(file, cached);
-    },
-  });
+  const { address, events, signal, stallMs, hosts, device } = options;
+  const onFile = (file: string, cached: boolean): void => {
+    meter.file(file, cached);
+  };
+  const files = await openModelFiles(address, { stallMs, signal, onFile });
+  // Pools are opened for as long as the engine lives: loading may be given up, and a loaded engine closed.
+  const life = new AbortController();
+  const giveUp = (): void => {
+    life.abort(signal.reason);
+  };
+  signal.addEventListener("abort", giveUp);
+  const locks = (navigator as { locks?: Locks }).locks;
+  const pools = new PoolOpener({ hosts, address, stallMs, locks, signal: life.signal, onFile });
+  const made: { engine?: LoadedEngine } = {};
   let wasm: WasmEngine;
   try {
     wasm = await instance.glue.load(
       address.id,
       address.layout === "gguf" ? fileNameOf(address) : undefined,
+      device,
       adapter,
       files,
+      pools,
       (json) => {
         meter.say(JSON.parse(json) as WasmProgress);
       },
       (json) => {
-        tell(JSON.parse(json) as WasmOutput, events);
+        const output = JSON.parse(json) as WasmOutput;
+        if (output.kind === "device" && made.engine) made.engine.info = output.info;
+        tell(output, events);
       },
     );
   } catch (error) {
-    if (toErrorObject(error).code === "file_damaged") await files.forget();
-    throw files.failure ?? naming(address, error);
+    life.abort();
+    throw await files.explain(error);
   }
-  return new LoadedEngine(instance, wasm);
+  signal.removeEventListener("abort", giveUp);
+  const loaded = new LoadedEngine(instance, wasm, life);
+  made.engine = loaded;
+  if (loaded.info.kind === "gpu") {
+    const notice = [loaded.info.notice, files.notice].filter((part) => part != null).join(" ");
+    loaded.info = { ...loaded.info, notice: notice || null };
+  }
+  return loaded;
 }
 
 function tell(output: WasmOutput, events: EngineEvents): void {
@@ -156,24 +189,25 @@ function tell(output: WasmOutput, events: EngineEvents): void {
     case "snapshot":
       events.snapshot(output.client, output.id, output.snapshot);
       return;
+    case "moving":
+      events.moving(output.reason);
+      return;
+    case "device":
+      events.device(output.info);
+      return;
     case "ended":
       events.crashed(output.error);
   }
 }
 
-/** The engine knows a model's files by their names alone. */
-function naming(address: ModelAddress, error: unknown): unknown {
-  const object = toErrorObject(error);
-  const ofTheFiles = ["file_not_found", "file_damaged", "model_not_supported"].includes(object.code ?? "");
-  return ofTheFiles ? new TilewrightError({ ...object, message: `${address.url}: ${object.message}` }) : error;
-}
-
 class LoadedEngine implements Engine {
-  readonly info: ModelInfo;
+  info: ModelInfo;
+  readonly #life: AbortController;
   readonly #instance: Instance;
   readonly #wasm: WasmEngine;
 
-  constructor(instance: Instance, wasm: WasmEngine) {
+  constructor(instance: Instance, wasm: WasmEngine, life: AbortController) {
+    this.#life = life;
     this.#instance = instance;
     this.#wasm = wasm;
     this.info = JSON.parse(wasm.info()) as ModelInfo;
@@ -222,6 +256,7 @@ class LoadedEngine implements Engine {
   }
 
   close(): void {
+    this.#life.abort();
     this.#call(() => {
       void this.#wasm.shutdown().then(() => {
         if (live.has(this.#instance.number)) idle.push(this.#instance);
@@ -246,13 +281,7 @@ export async function takeInstance(): Promise<Instance> {
   if (rested) return rested;
   const module = await compile();
   const number = ++instances;
-  const address = ofThisBuild(new URL(`tilewright_web.js?instance=${number}`, here)).href;
-  let glue: Glue;
-  try {
-    glue = (await import(/* @vite-ignore */ address)) as Glue;
-  } catch (error) {
-    throw filesMissing("tilewright_web.js", error);
-  }
+  const glue = await importGlue<Glue>("tilewright_web.js", `?instance=${number}`);
   const { memory } = await glue.default({ module_or_path: module });
   const instance: Instance = {
     glue,
@@ -277,36 +306,13 @@ function retire(instance: Instance): void {
 }
 
 async function compile(): Promise<WebAssembly.Module> {
-  compiled ??= fetchModule();
+  compiled ??= compileModule("tilewright_web_bg.wasm");
   try {
     return await compiled;
   } catch (error) {
     compiled = undefined;
     throw error;
   }
-}
-
-async function fetchModule(): Promise<WebAssembly.Module> {
-  const url = ofThisBuild(new URL("tilewright_web_bg.wasm", here)).href;
-  try {
-    const response = await fetch(url);
-    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
-    // Compiling while it arrives, and the browser's code cache, need the right type; without it, the slow way.
-    if (response.headers.get("content-type")?.startsWith("application/wasm")) {
-      return await WebAssembly.compileStreaming(response);
-    }
-    return await WebAssembly.compile(await response.arrayBuffer());
-  } catch (error) {
-    throw filesMissing("tilewright_web_bg.wasm", error);
-  }
-}
-
-function filesMissing(name: string, error: unknown): TilewrightError {
-  const detail = error instanceof Error ? error.message : String(error);
-  return connectionError(
-    "library_file_missing",
-    `${new URL(name, here).href} could not be loaded (${detail}); the library's files have to lie in one folder`,
-  );
 }
 
 function crash(error: unknown): ErrorObject {

@@ -11,7 +11,35 @@ interface GpuLike {
   requestAdapter(options?: object): Promise<AdapterLike | null>;
 }
 
+/** As much of a device as the trial needs. */
+interface DeviceLike {
+  createShaderModule(descriptor: object): unknown;
+  createComputePipelineAsync(descriptor: object): Promise<{ getBindGroupLayout(index: number): unknown }>;
+  createBuffer(descriptor: object): BufferLike;
+  createBindGroup(descriptor: object): unknown;
+  createCommandEncoder(): EncoderLike;
+  queue: { submit(commands: unknown[]): void };
+  destroy(): void;
+}
+
+interface BufferLike {
+  mapAsync(mode: number): Promise<void>;
+  getMappedRange(): ArrayBuffer;
+}
+
+interface EncoderLike {
+  beginComputePass(): {
+    setPipeline(pipeline: unknown): void;
+    setBindGroup(index: number, group: unknown): void;
+    dispatchWorkgroups(x: number): void;
+    end(): void;
+  };
+  copyBufferToBuffer(from: unknown, start: number, to: unknown, at: number, bytes: number): void;
+  finish(): unknown;
+}
+
 interface AdapterLike {
+  requestDevice?(): Promise<DeviceLike>;
   /** Filled as far as the browser thinks that a page may know; all empty in some. */
   info?: {
     vendor?: string;
@@ -51,6 +79,70 @@ export async function requireWebGpu(navigator: { gpu?: GpuLike }): Promise<Adapt
   }
   if (!adapter) throw deviceError("webgpu_no_adapter", `WebGPU found no GPU that this browser may use. ${ADAPTER}`);
   return describe(adapter);
+}
+
+/**
+ * As [`requireWebGpu`], and has it compute something: an adapter whose driver is broken is none. It takes some 20 ms.
+ */
+export async function probeWebGpu(navigator: { gpu?: GpuLike }): Promise<AdapterDescription> {
+  let tried: AdapterLike | null = null;
+  const gpu = navigator.gpu && {
+    requestAdapter: async (options?: object) => (tried = (await navigator.gpu?.requestAdapter(options)) ?? null),
+  };
+  const description = await requireWebGpu(gpu ? { gpu } : {});
+  try {
+    const device = await (tried as AdapterLike | null)?.requestDevice?.();
+    if (device) await tryOut(device);
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw deviceError(
+      "gpu_failed",
+      `${description.name || "The GPU"} failed a trial computation (${detail}). ${ADAPTER}`,
+    );
+  }
+  return description;
+}
+
+const TRIAL = `@group(0) @binding(0) var<storage, read_write> out: array<u32>;
+@compute @workgroup_size(4) fn main(@builtin(global_invocation_id) id: vec3<u32>) { out[id.x] = id.x * 3u + 7u; }`;
+/** `GPUBufferUsage` and `GPUMapMode`, as numbers of the specification. */
+const [MAP_READ, COPY_SRC, COPY_DST, STORAGE, READ] = [1, 4, 8, 128, 1];
+const TRIAL_BYTES = 16;
+/** A driver that hangs is broken, too, in milliseconds. */
+const TRIAL_MS = 10_000;
+
+async function tryOut(device: DeviceLike): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`no answer within ${TRIAL_MS / 1000} s`));
+    }, TRIAL_MS);
+  });
+  try {
+    await Promise.race([compute(device), late]);
+  } finally {
+    clearTimeout(timer);
+    device.destroy();
+  }
+}
+
+async function compute(device: DeviceLike): Promise<void> {
+  const module = device.createShaderModule({ code: TRIAL });
+  const pipeline = await device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } });
+  const out = device.createBuffer({ size: TRIAL_BYTES, usage: STORAGE | COPY_SRC });
+  const read = device.createBuffer({ size: TRIAL_BYTES, usage: MAP_READ | COPY_DST });
+  const entries = [{ binding: 0, resource: { buffer: out } }];
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  pass.setPipeline(pipeline);
+  pass.setBindGroup(0, device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries }));
+  pass.dispatchWorkgroups(1);
+  pass.end();
+  encoder.copyBufferToBuffer(out, 0, read, 0, TRIAL_BYTES);
+  device.queue.submit([encoder.finish()]);
+  await read.mapAsync(READ);
+  const values = [...new Uint32Array(read.getMappedRange())];
+  if (values.join() !== "7,10,13,16") throw new Error(`it computed ${values.join()} instead of 7,10,13,16`);
 }
 
 const ADAPTER =

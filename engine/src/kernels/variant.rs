@@ -234,7 +234,7 @@ impl KernelVariant {
         let variant =
             |threads, outputs, block, subgroups| Self::MatvecPacked { threads, outputs, columns, block, subgroups };
         match (rows, outputs) {
-            (_, 8192..) if blocks > 64 => variant(16, 4, 4, false),
+            (0..=8, 8192..) if blocks > 64 => variant(16, 4, 4, false),
             (0..=8, 8192..) => variant(8, 8, 2, false),
             (_, 8192..) => variant(8, 8, 4, false),
             _ if subgroup >= 32 => variant(32, 1, 4, true),

@@ -6,6 +6,7 @@ use crate::graph::{Activation, RowSet};
 use crate::model::ModelConfig;
 use crate::model::family::{Naming, Presence};
 use crate::weights::{TensorLayout, WeightFormat};
+use serde::{Deserialize, Serialize};
 use tilewright_formats::TensorInfo;
 use tilewright_plan::Capacity;
 
@@ -40,10 +41,12 @@ pub struct LoadOptions {
     pub max_rows: Option<u32>,
     /// Threads on a CPU; by default one for each core, and in a browser those of its pool.
     pub threads: Option<usize>,
+    /// Most bytes that weight files may have together, said before they are read; as many as there are by default.
+    pub max_bytes: Option<u64>,
 }
 
 /// What a loaded model takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryUse {
     /// Weights in the canonical layout.
     pub weights_bytes: u64,

@@ -174,6 +174,7 @@ pub fn serve(service: Service, first: Vec<Input>, later: Vec<(usize, Input)>) ->
             Output::Chunk { client, request, .. } | Output::Done { client, request } => (client.0, request.0),
             Output::Error { client, request, .. } => (client.0, request.map_or(u64::MAX, |request| request.0)),
             Output::Snapshot { client, .. } => (client.0, u64::MAX),
+            Output::ExecutorGone { .. } | Output::ExecutorReady { .. } => return,
         };
         let heard = heard.entry((client, request)).or_default();
         assert!(!heard.done, "said after the end: {output:?}");
@@ -189,7 +190,7 @@ pub fn serve(service: Service, first: Vec<Input>, later: Vec<(usize, Input)>) ->
             }
             Output::Done { .. } => heard.done = true,
             Output::Error { error, .. } => heard.error = Some(error),
-            Output::Snapshot { .. } => {}
+            _ => {}
         }
     };
     pollster::block_on(service.serve(inputs, clock(), emit));

@@ -200,6 +200,14 @@ export class App extends LitElement {
           </a>
           <a
             class="quiet"
+            href=${`./models.html${location.search}`}
+            aria-label="Models"
+            title="What this browser keeps"
+          >
+            <wa-icon name="models"></wa-icon><span>Models</span>
+          </a>
+          <a
+            class="quiet"
             href="./bench.html"
             target="_blank"
             rel="noopener"
@@ -251,6 +259,7 @@ export class App extends LitElement {
         </div>
         <tw-status
           .tilewright=${tilewright}
+          ?moving=${engine.is === "ready" && engine.moving}
           .timing=${this.chat.timing}
           .usedTokens=${this.chat.usedTokens}
         ></tw-status>

@@ -47,6 +47,12 @@ export class Status extends LitElement {
       .context {
         font-variant-numeric: tabular-nums; /* figures change in place */
       }
+      p {
+        max-width: 46rem;
+        margin: 0.15rem auto 0;
+        text-align: center;
+        text-wrap: pretty;
+      }
       @media (max-width: 40rem) {
         dl {
           gap: 0 1rem;
@@ -63,24 +69,28 @@ export class Status extends LitElement {
   ];
 
   @property({ attribute: false }) tilewright: Tilewright | undefined;
+  /** What computed is gone, and another device is being had. */
+  @property({ type: Boolean }) moving = false;
   @property({ attribute: false }) timing: Timing | undefined;
   @property({ attribute: false }) usedTokens: number | undefined;
 
   override render() {
     const { tilewright, timing, usedTokens } = this;
     if (!tilewright) return nothing;
-    const { context } = tilewright.info;
+    const { context, notice } = tilewright.info;
+    const said = this.moving ? "What computed is gone: answers go on as soon as another device has the model." : notice;
     return html`<dl aria-label="Status">
-      ${this.figure("model", "Model", modelName(tilewright.model))}
-      ${this.figure("device", "Runs on", tilewright.device)}
-      ${timing?.tokensPerSecond === undefined ? nothing : this.figure("speed", "Speed", `${rate(timing.tokensPerSecond)} tokens/s`)}
-      ${timing ? this.figure("first", "First token", duration(timing.firstTokenMs)) : nothing}
-      ${
-        usedTokens === undefined
-          ? nothing
-          : this.figure("context", "Context", `${count(usedTokens)} of ${count(context)} tokens`)
-      }
-    </dl>`;
+        ${this.figure("model", "Model", modelName(tilewright.model))}
+        ${this.figure("device", "Runs on", tilewright.device)}
+        ${timing?.tokensPerSecond === undefined ? nothing : this.figure("speed", "Speed", `${rate(timing.tokensPerSecond)} tokens/s`)}
+        ${timing ? this.figure("first", "First token", duration(timing.firstTokenMs)) : nothing}
+        ${
+          usedTokens === undefined
+            ? nothing
+            : this.figure("context", "Context", `${count(usedTokens)} of ${count(context)} tokens`)
+        }
+      </dl>
+      ${said ? html`<p role="status">${said}</p>` : nothing}`;
   }
 
   private figure(name: string, label: string, value: string) {

@@ -4,6 +4,7 @@ import type { EngineSnapshot, SequenceSnapshot } from "tilewright";
 export function snapshot(changes: Partial<EngineSnapshot> = {}): EngineSnapshot {
   return {
     epoch: 0,
+    device: "a GPU",
     ready: true,
     block_size: 16,
     blocks: [],

@@ -222,7 +222,7 @@ impl Rig {
     pub fn lose(&mut self) -> Vec<Command> {
         self.ready = false;
         let epoch = self.wanted_epoch;
-        self.send(Event::ExecutorLost { epoch })
+        self.send(Event::ExecutorLost { epoch, moved: false })
     }
 
     pub fn recover(&mut self) -> Vec<Command> {

@@ -34,6 +34,7 @@ pub(crate) fn setup(purpose: Purpose) -> Result<()> {
 /// What `build` needs: a compiler for the browser, the npm packages and the model.
 pub(crate) fn ensure_build_inputs() -> Result<()> {
     wasm_toolchain::ensure()?;
+    wasm_toolchain::ensure_threaded()?;
     npm::ensure()?;
     model::ensure()?;
     Ok(())
