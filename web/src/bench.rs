@@ -83,14 +83,14 @@ async fn time(
     let clock_ms = || clock().as_secs_f64() * 1e3;
     let started_ms = clock_ms();
     let device = match &adapter {
-        Some(adapter) => {
-            Device::Gpu(devices::first(adapter.software()).await.map_err(|error| from_load(&error.into()))?)
-        }
+        Some(adapter) => Device::Gpu(
+            devices::first(&adapter.name(), adapter.software()).await.map_err(|error| from_load(&error.into()))?,
+        ),
         None => Device::Cpu,
     };
     let gpu = match &device {
         Device::Gpu(gpu) => Some(gpu.clone()),
-        Device::Cpu => None,
+        Device::Cpu | Device::CpuReference => None,
     };
     let loaded = match (&shape, &files) {
         (Some(shape), _) => make(device, shape, &suite, progress).await,

@@ -16,10 +16,12 @@ use tilewright_host::{BackOff, LoadError, ModelFiles, ModelLayout, Progress, Wei
 use tilewright_plan::Executor;
 use wasm_bindgen::prelude::*;
 
-/// The device of a new engine; `software` is what the page knows of the adapter, as `wgpu` learns nothing of it in a browser.
+/// The device of a new engine; `name` and `software` are what the page knows of the adapter, as `wgpu` learns nothing of it in a browser.
 /// It is not waited for: whoever asks hears at once that there is none.
-pub(crate) async fn first(software: bool) -> Result<Gpu, GpuError> {
-    Gpu::request(&GpuOptions { software: Some(software), ..GpuOptions::default() }).await
+pub(crate) async fn first(name: &str, software: bool) -> Result<Gpu, GpuError> {
+    // Apple's GPUs have no instruction for four products of bytes.
+    let integers = Some(!software && !name.starts_with("Apple"));
+    Gpu::request(&GpuOptions { software: Some(software), integers, ..GpuOptions::default() }).await
 }
 
 /// What the user wants.
@@ -184,8 +186,8 @@ impl Devices {
     }
 
     async fn attempt(&self, progress: &mut dyn FnMut(Progress)) -> Result<Weights, LoadError> {
-        let software = self.adapter.as_ref().is_some_and(|(_, software)| *software);
-        let device = Device::Gpu(first(software).await?);
+        let (name, software) = self.adapter.clone().unwrap_or_default();
+        let device = Device::Gpu(first(&name, software).await?);
         let layout = self.layout.clone();
         Ok(load_weights(&*self.files, layout, device, LoadOptions::default(), progress).await?.into())
     }

@@ -47,7 +47,7 @@ impl Logits {
 }
 
 async fn open(files: &JsModelFiles, layout: ModelLayout) -> Result<tilewright_host::Logits, LoadError> {
-    let gpu = devices::first(SOFTWARE).await?;
+    let gpu = devices::first("", SOFTWARE).await?;
     let options = LoadOptions { max_rows: Some(MAX_ROWS), ..LoadOptions::default() };
     let loaded = load_weights(files, layout, Device::Gpu(gpu), options, &mut |_| ()).await?;
     Ok(tilewright_host::Logits::new(loaded.executor))
