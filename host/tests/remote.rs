@@ -32,6 +32,15 @@ impl Line for InProcess {
     }
 }
 
+/// Answers everything with bytes that mean nothing.
+struct Babble;
+
+impl Line for Babble {
+    fn ask(&self, _: Vec<u8>) -> LocalBoxFuture<'static, Result<Vec<u8>, ExecutorError>> {
+        async { Ok(vec![7; 30]) }.boxed_local()
+    }
+}
+
 fn weights(executor: impl Executor + 'static) -> Weights {
     let mut metadata = gguf::Metadata::new("model.gguf");
     metadata =
@@ -107,12 +116,6 @@ fn bytes_that_are_no_plan_and_no_answer_are_errors_and_not_panics() {
     let mut far = Answering::new(weights(FakeExecutor::new(1, &Faults::default()))).expect("it can be described");
     for question in [&[][..], &[255; 40], b"{\"step\":1}"] {
         assert!(!pollster::block_on(far.answer(question)).is_empty(), "it answers with an error");
-    }
-    struct Babble;
-    impl Line for Babble {
-        fn ask(&self, _: Vec<u8>) -> LocalBoxFuture<'static, Result<Vec<u8>, ExecutorError>> {
-            async { Ok(vec![7; 30]) }.boxed_local()
-        }
     }
     let mut near = RemoteExecutor::open(Box::new(Babble), far.description()).expect("it can be read").executor;
     let result = pollster::block_on(near.issue(StepId(1), tilewright_plan::StepPlan::default()));

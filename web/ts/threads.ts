@@ -1,6 +1,6 @@
 /**
- * How many threads the CPU engine gets: all cores, but one for the page where there are more than two. Beyond sixteen the
- * memory is what a model waits for, not the cores.
+ * How many threads the CPU engine gets: all cores, but one for the page where there are more than two. Sixteen at most:
+ * each has a stack in the module's memory, and is a worker that the browser has to start.
  */
 export function threadCount(cores: number | undefined): number {
   const known = cores ?? 1;

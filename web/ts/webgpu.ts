@@ -82,7 +82,7 @@ export async function requireWebGpu(navigator: { gpu?: GpuLike }): Promise<Adapt
 }
 
 /**
- * As [`requireWebGpu`], and has it compute something: an adapter whose driver is broken is none. It takes some 20 ms.
+ * As [`requireWebGpu`], and has it compute something: an adapter whose driver is broken is none.
  */
 export async function probeWebGpu(navigator: { gpu?: GpuLike }): Promise<AdapterDescription> {
   let tried: AdapterLike | null = null;
