@@ -16,7 +16,10 @@ use tilewright_tuning_db::{Database, ImportReport, ImportRules, Limits};
 /// Does what was asked.
 pub(crate) fn run(command: &Db) -> Result<(), CliError> {
     match command {
-        Db::Show { files, json } => show::show(&read_all(files)?, *json),
+        Db::Show { files, json } => {
+            show::show(&read_all(files)?, *json);
+            Ok(())
+        }
         Db::Check { files } => check(files),
         Db::Merge { files, out } => merge(files, out),
         Db::Diff { before, after, json } => {

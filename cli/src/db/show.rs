@@ -1,7 +1,6 @@
 //! `tilewright db show`: per device, the fastest variant of every shape, and what tuning did to tokens/s.
 
 use super::contents;
-use crate::error::CliError;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tilewright_tuning_db::lookup::time_in_words;
@@ -18,7 +17,7 @@ struct Known<'a> {
 }
 
 /// Prints what a database knows.
-pub(super) fn show(database: &Database, as_json: bool) -> Result<(), CliError> {
+pub(super) fn show(database: &Database, as_json: bool) {
     let winners = winners(database);
     let mut devices: BTreeMap<(&Device, &Browser), Known<'_>> = BTreeMap::new();
     for (record, _) in database.records() {
@@ -30,18 +29,19 @@ pub(super) fn show(database: &Database, as_json: bool) -> Result<(), CliError> {
     for (trial, _) in database.trials() {
         devices.entry((&trial.device, &trial.browser)).or_default().trials.push(trial);
     }
-    devices.values_mut().for_each(|known| known.trials.sort_by_key(|trial| (&trial.model, trial.taken_at_ms)));
+    for known in devices.values_mut() {
+        known.trials.sort_by_key(|trial| (&trial.model, trial.taken_at_ms));
+    }
     if as_json {
         let devices: Vec<Value> = devices.iter().map(|(place, known)| known.json(*place)).collect();
         println!("{}", json!({ "devices": devices }));
-        return Ok(());
+        return;
     }
     println!("{}", contents(database));
     for ((device, browser), known) in &devices {
         println!("\n{}, {browser}: {} records", device.name(), known.records);
         known.print();
     }
-    Ok(())
 }
 
 impl Known<'_> {

@@ -74,7 +74,7 @@ impl GpuExecutor {
                 sampled: &sampled,
                 pipelines: &mut pipelines,
                 form: Form::Few,
-                rung: rung,
+                rung,
                 split,
                 gate_is_joined: false,
             };

@@ -24,7 +24,7 @@ pub(super) type BindingKinds = Vec<(u32, Access)>;
 #[derive(Default)]
 pub(super) struct Pipelines {
     layouts: HashMap<BindingKinds, wgpu::BindGroupLayout>,
-    pipelines: HashMap<String, wgpu::ComputePipeline>,
+    compiled: HashMap<String, wgpu::ComputePipeline>,
     /// What the device says to kernels compiled since [`Pipelines::refusal`] was last asked: a kernel's name, and an error if any.
     verdicts: Vec<(&'static str, Verdict)>,
 }
@@ -64,7 +64,7 @@ impl Pipelines {
         shape: &KernelShape,
     ) -> wgpu::ComputePipeline {
         let source = render(variant, shape).expect("each kernel's template takes its own variant and shape");
-        if let Some(pipeline) = self.pipelines.get(&source) {
+        if let Some(pipeline) = self.compiled.get(&source) {
             return pipeline.clone();
         }
         gpu.count_object();
@@ -93,7 +93,7 @@ impl Pipelines {
             cache: None,
         });
         self.verdicts.push((variant.kernel(), Box::pin(scope.pop())));
-        self.pipelines.insert(source, pipeline.clone());
+        self.compiled.insert(source, pipeline.clone());
         pipeline
     }
 

@@ -283,6 +283,7 @@ impl KernelVariant {
     pub fn workgroup_size(&self) -> u32 {
         match *self {
             Self::Embed { workgroup }
+            | Self::Quantize { workgroup }
             | Self::RmsNorm { workgroup }
             | Self::RopeKv { workgroup }
             | Self::Attention { workgroup }
@@ -295,7 +296,6 @@ impl KernelVariant {
             | Self::SampleScan { workgroup, .. }
             | Self::SamplePick { workgroup, .. }
             | Self::GatherRows { workgroup } => workgroup,
-            Self::Quantize { workgroup } => workgroup,
             Self::Matvec { threads, outputs, .. } | Self::MatvecPacked { threads, outputs, .. } => threads * outputs,
             Self::Matmul { tile_m, tile_n, thread_m, thread_n }
             | Self::MatmulPacked { tile_m, tile_n, thread_m, thread_n } => (tile_m / thread_m) * (tile_n / thread_n),

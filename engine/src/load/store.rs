@@ -104,9 +104,10 @@ impl Store {
                 Ok(on_cpu(Box::new(executor), config, &capacity, all, read(all, bytes)))
             }
             Self::Gpu(weights) => {
-                let (rows, depth) = match weights.gpu().is_software() {
-                    true => (SOFTWARE_ROWS, SOFTWARE_DEPTH),
-                    false => (DEFAULT_ROWS, GPU_DEPTH),
+                let (rows, depth) = if weights.gpu().is_software() {
+                    (SOFTWARE_ROWS, SOFTWARE_DEPTH)
+                } else {
+                    (DEFAULT_ROWS, GPU_DEPTH)
                 };
                 let gpu = weights.gpu().clone();
                 let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
