@@ -5,7 +5,7 @@ use tilewright_engine::load::load_shape;
 use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::{Device, Gpu, GpuError, GpuOptions, LoadError, LoadOptions};
 use tilewright_tests::drive::Driver;
-use tilewright_tests::model::cpu;
+use tilewright_tests::model::cpu_reference;
 
 /// Two layers.
 const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
@@ -32,7 +32,7 @@ fn load(device: Device) -> Result<Driver, LoadError> {
 /// Largest difference to the twins' logits, by rows a step.
 fn differences(device: Device) -> Vec<f32> {
     let text: Vec<u32> = (0..70).map(|i| i * 37 % 500).collect();
-    let expected = load(cpu()).unwrap().logits(&text, 64);
+    let expected = load(cpu_reference()).unwrap().logits(&text, 64);
     let mut driver = load(device).unwrap();
     let largest = |rows| {
         let logits = driver.logits(&text, rows);
