@@ -124,7 +124,8 @@ impl From<&LoadError> for ApiError {
                 tilewright_engine::LoadError::Format(_) => "file_damaged",
                 tilewright_engine::LoadError::Gpu(GpuError::NoWebGpu) => "webgpu_unavailable",
                 tilewright_engine::LoadError::Gpu(_) => "gpu_failed",
-                tilewright_engine::LoadError::OutOfMemory { .. } => "out_of_memory",
+                tilewright_engine::LoadError::OutOfMemory { .. }
+                | tilewright_engine::LoadError::NoMemoryForKv { .. } => "out_of_memory",
                 _ => "model_not_supported",
             },
             LoadError::TooLarge { .. } => "model_too_large",

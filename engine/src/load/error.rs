@@ -108,7 +108,7 @@ pub enum LoadError {
     /// The device has no memory left for keys and values.
     #[error(
         "the device has no memory left: the weights take {} MiB, and {} MiB more for the keys and values of {tokens} tokens were refused; use a \
-         smaller model, or close other pages and programs that use the GPU",
+         smaller model or a shorter context, or close other pages and programs",
         .weights_bytes >> 20, .kv_bytes.div_ceil(1 << 20)
     )]
     NoMemoryForKv {
