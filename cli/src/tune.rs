@@ -1,24 +1,21 @@
 //! `tilewright tune`
 
-use crate::args::{DeviceKind, Tune};
+use crate::args::Tune;
 use crate::error::CliError;
-use crate::open;
 use std::time::Instant;
 use tilewright_autotune::{Outcome, RaceOptions, ops, race, space};
 use tilewright_engine::gpu::trial::Trial;
 use tilewright_engine::kernels::KernelVariant;
 use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::weights::{Quantization, WeightFormat};
-use tilewright_engine::{Device, GpuOptions};
+use tilewright_engine::{Gpu, GpuOptions};
 use tilewright_plan::ExecutorError;
 
 /// Races the variants of a model's operations and prints the fastest.
 pub(crate) async fn run(command: Tune) -> Result<(), CliError> {
     let started = Instant::now();
     let options = GpuOptions { adapter: command.adapter.clone(), ..GpuOptions::default() };
-    let Device::Gpu(gpu) = open::device(Some(DeviceKind::Gpu), options).await? else {
-        return Err(CliError::Step(ExecutorError::InvalidPlan("tuning needs a GPU".to_owned())));
-    };
+    let gpu = Gpu::request(&options).await?;
     let Some(shape) = Shape::named(&command.shape) else { return Ok(()) };
     let format = WeightFormat::Quantized(Quantization { bits: 4, group: 32, mins: false });
     let limits = space::Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: gpu.least_subgroup() };
