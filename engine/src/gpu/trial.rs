@@ -209,11 +209,7 @@ impl Trial {
     fn make(&mut self, packed: bool) -> Operands {
         let ProductOp { format, outputs, inputs, rows, form } = self.op;
         let layout = self.layout();
-        let (norm, pairs) = match form {
-            ProductForm::Plain | ProductForm::Accumulate => (false, false),
-            ProductForm::Gate | ProductForm::Qkv { .. } => (true, true),
-            ProductForm::Head => (true, false),
-        };
+        let norm = !matches!(form, ProductForm::Plain | ProductForm::Accumulate);
         let mut random = Random(0);
         let distinct = PERIOD.min(outputs);
         let weights = random.weights(&TensorLayout { rows: distinct, ..layout });
@@ -292,7 +288,6 @@ impl Trial {
             heads,
             ..ProductShape::new(WeightShape::new(&layout, 0, outputs, 0), inputs, out_stride)
         };
-        debug_assert_eq!(shape.pairs(), pairs);
         self.bind(shape, packed, &weights, &raw, &records, &norm_weight, expected)
     }
 

@@ -147,11 +147,6 @@ impl ProductShape {
             heads: None,
         }
     }
-
-    /// Whether outputs come in pairs.
-    pub fn pairs(&self) -> bool {
-        self.gate || self.rope
-    }
 }
 
 /// Activations to be turned into integers, and what they go through before.
