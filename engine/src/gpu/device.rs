@@ -20,7 +20,7 @@ pub struct GpuOptions {
     pub least_limits: bool,
     /// Whether to time every kernel, where the device can; slows steps down.
     pub profile: bool,
-    /// Whether products of more than a few rows are of 8-bit integers; by default where a device has instructions for them.
+    /// Whether products of two rows or more are of 8-bit integers; by default where a device has instructions for them.
     pub integers: Option<bool>,
     /// Whether keys and values are kept as halves; by default on real GPUs. Programs that pretend to be one convert them slowly.
     pub half_cache: Option<bool>,
@@ -200,7 +200,7 @@ impl Gpu {
         self.software
     }
 
-    /// Whether products of more than a few rows are of 8-bit integers.
+    /// Whether products of two rows or more are of 8-bit integers.
     pub fn multiplies_integers(&self) -> bool {
         self.integers
     }
