@@ -104,8 +104,12 @@ impl Random {
             }
             _ => (ProductForm::Head, odd),
         };
-        let op = ProductOp { format, outputs, inputs: 32 * self.some(9), rows, form };
-        let mut variants = space::products(&op, limits);
+        let packed = kernel.ends_with("_packed");
+        if packed && format.quantization().is_none() {
+            return None;
+        }
+        let op = ProductOp { format, outputs, inputs: 32 * self.some(9), rows, form, packed };
+        let mut variants = space::variants(&op.into(), limits);
         variants.retain(|variant| variant.kernel() == kernel);
         let variant = (!variants.is_empty()).then(|| variants.swap_remove(self.below(variants.len())))?;
         Some(Check { op, variant })

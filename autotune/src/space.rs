@@ -1,116 +1,146 @@
 //! The search spaces, as data: every combination of parameters that a device's limits and the kernel's own rules allow.
 
 use tilewright_engine::gpu::trial::{ProductForm, ProductOp};
+use tilewright_engine::gpu::tuned_op::{HeadsOp, TunedOp};
 use tilewright_engine::kernels::KernelVariant;
+use tilewright_engine::kernels::variant::MOST_CHUNKS;
 
 /// What of a device bounds kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of workgroup memory.
-    pub workgroup_bytes: u32,
-    /// Invocations of a workgroup.
-    pub workgroup_size: u32,
-    /// Invocations of the smallest subgroup; 1 without subgroups.
-    pub subgroup: u32,
+pub use tilewright_engine::gpu::KernelLimits as Limits;
+
+/// All variants of an operation.
+pub fn variants(op: &TunedOp, limits: &Limits) -> Vec<KernelVariant> {
+    let sizes =
+        |sizes: &[u32]| -> Vec<u32> { sizes.iter().copied().filter(|size| *size <= limits.workgroup_size).collect() };
+    match op {
+        TunedOp::Product(op) => products(op, limits),
+        TunedOp::AttentionSplit(op) => splits(op, limits),
+        TunedOp::AttentionTile(op) => attention_tiles(op, limits),
+        TunedOp::Quantize(_) => {
+            sizes(&[16, 32, 64, 128, 256]).into_iter().map(|workgroup| KernelVariant::Quantize { workgroup }).collect()
+        }
+        TunedOp::RmsNorm { .. } => {
+            sizes(&[16, 32, 64, 128, 256]).into_iter().map(|workgroup| KernelVariant::RmsNorm { workgroup }).collect()
+        }
+        TunedOp::SampleScan { .. } => {
+            let parts = [1, 2, 4, 8, 16, 32].into_iter().filter(|chunks| *chunks <= MOST_CHUNKS);
+            let of = |chunks| {
+                sizes(&[4, 16, 64, 128, 256])
+                    .into_iter()
+                    .map(move |workgroup| KernelVariant::SampleScan { workgroup, chunks })
+            };
+            parts.flat_map(of).collect()
+        }
+    }
 }
 
 /// All variants of a product.
-pub fn products(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
+fn products(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
     let mut variants = Vec::new();
     let fused = !matches!(op.form, ProductForm::Plain | ProductForm::Accumulate);
     if op.rows <= 64 {
-        variants.extend(matvecs(op, limits));
+        variants.extend(if op.packed { packed_matvecs(op, limits) } else { matvecs(op, limits) });
     }
-    let packs = op.format.quantization().is_some();
-    if op.rows > 4 && packs && op.rows <= 64 {
-        variants.extend(packed_matvecs(op, limits));
+    if op.rows > 4 && (!fused || (op.packed && op.form == ProductForm::Head)) {
+        variants.extend(tiles(op, limits));
     }
-    if op.rows > 4 && (!fused || op.form == ProductForm::Head) {
-        for (tile_m, tile_n, thread_m, thread_n) in tiles(limits) {
-            if tile_m > 16 && tile_m >= 2 * op.rows.next_power_of_two() {
-                continue;
-            }
-            if tile_bytes(tile_m, tile_n) <= limits.workgroup_bytes && op.form != ProductForm::Head {
-                variants.push(KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n });
-            }
-            let bytes = tile_m * 48 + tile_n * 48;
-            if packs && bytes <= limits.workgroup_bytes {
-                variants.push(KernelVariant::MatmulPacked { tile_m, tile_n, thread_m, thread_n });
+    variants
+}
+
+fn tiles(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
+    let mut variants = Vec::new();
+    for tile_m in [16, 32, 64, 128] {
+        if tile_m > 16 && tile_m >= 2 * op.rows.next_power_of_two() {
+            continue;
+        }
+        for tile_n in [16, 32, 64, 128] {
+            // Packs of eight, padded by one, as four floats each; or blocks of 32 integers.
+            let bytes = if op.packed { (tile_m + tile_n) * 48 } else { (tile_m + tile_n) * 9 * 16 };
+            for (thread_m, thread_n) in [2, 4, 8].into_iter().flat_map(|m| [2, 4, 8].map(|n| (m, n))) {
+                let size = tile_m / thread_m * (tile_n / thread_n);
+                if bytes > limits.workgroup_bytes || !(32..=limits.workgroup_size.min(256)).contains(&size) {
+                    continue;
+                }
+                variants.push(if op.packed {
+                    KernelVariant::MatmulPacked { tile_m, tile_n, thread_m, thread_n }
+                } else {
+                    KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n }
+                });
             }
         }
     }
     variants
 }
 
-fn tile_bytes(tile_m: u32, tile_n: u32) -> u32 {
-    (tile_m + tile_n) * 9 * 16
+/// How a matrix's outputs are shared out in a product for few rows.
+#[derive(Clone, Copy)]
+struct Team {
+    threads: u32,
+    outputs: u32,
+    columns: u32,
+    block: u32,
+    subgroups: bool,
 }
 
-fn tiles(limits: &Limits) -> Vec<(u32, u32, u32, u32)> {
-    let mut tiles = Vec::new();
-    for tile_m in [16, 32, 64, 128] {
-        for tile_n in [16, 32, 64, 128] {
-            for thread_m in [2, 4, 8] {
-                for thread_n in [2, 4, 8] {
-                    let size = tile_m / thread_m * (tile_n / thread_n);
-                    if (32..=limits.workgroup_size.min(256)).contains(&size) {
-                        tiles.push((tile_m, tile_n, thread_m, thread_n));
+impl Team {
+    fn size(&self) -> u32 {
+        self.threads * self.outputs
+    }
+
+    /// Bytes of workgroup memory in which sums meet.
+    fn sum_bytes(&self) -> u32 {
+        if self.subgroups || self.threads == 1 { 0 } else { self.size() * self.columns * self.block * 4 }
+    }
+}
+
+/// All teams whose invocations keep at most so many sums each.
+fn teams(op: &ProductOp, limits: &Limits, most_columns: u32, most_sums: u32) -> Vec<Team> {
+    // Forms that work on pairs of outputs want both in one team.
+    let pairs = matches!(op.form, ProductForm::Gate | ProductForm::Qkv { .. });
+    let rows = op.rows.next_power_of_two();
+    let columns = [32, 16, 8, 4, 2, 1].into_iter().filter(|&columns| columns <= rows.min(most_columns)).take(3);
+    let mut teams = Vec::new();
+    for columns in columns {
+        for threads in [1, 4, 8, 16, 32, 64, 128] {
+            for outputs in [1, 2, 4, 8, 16, 32, 64] {
+                let least = if threads == 1 { 4 } else { 32 };
+                if !(least..=limits.workgroup_size.min(256)).contains(&(threads * outputs)) {
+                    continue;
+                }
+                for block in [1, 2, 4, 8] {
+                    if (pairs && block % 2 != 0) || block * columns > most_sums {
+                        continue;
+                    }
+                    for subgroups in [false, true] {
+                        let team = Team { threads, outputs, columns, block, subgroups };
+                        let may = !subgroups || (threads > 1 && threads <= limits.subgroup);
+                        if may && team.sum_bytes() <= limits.workgroup_bytes {
+                            teams.push(team);
+                        }
                     }
                 }
             }
         }
     }
-    tiles
-}
-
-fn columns(rows: u32) -> Vec<u32> {
-    [1, 2, 4, 8, 16, 32].into_iter().filter(|&columns| columns <= rows.next_power_of_two()).rev().take(3).collect()
+    teams
 }
 
 fn matvecs(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
-    let pairs = matches!(op.form, ProductForm::Gate | ProductForm::Qkv { .. });
     let norm = !matches!(op.form, ProductForm::Plain | ProductForm::Accumulate);
-    let mut variants = Vec::new();
     let pack = op.format.pack();
     let packs = op.inputs.div_ceil(pack);
-    for columns in columns(op.rows).into_iter().filter(|&c| c <= 8) {
-        for threads in [4, 8, 16, 32, 64, 128] {
-            for outputs in [1, 2, 4, 8, 16, 32] {
-                let size = threads * outputs;
-                if !(32..=limits.workgroup_size.min(256)).contains(&size) {
-                    continue;
-                }
-                for block in [1, 2, 4, 8] {
-                    if (pairs && block % 2 != 0) || block * columns > 32 {
-                        continue;
-                    }
-                    for subgroups in [false, true] {
-                        if subgroups && threads > limits.subgroup {
-                            continue;
-                        }
-                        let squares = if norm { size * columns * 4 } else { 0 };
-                        let sums = if subgroups { 0 } else { size * columns * block * 4 };
-                        if sums + squares <= limits.workgroup_bytes {
-                            variants.push(KernelVariant::Matvec {
-                                threads,
-                                outputs,
-                                columns,
-                                block,
-                                stage: 0,
-                                subgroups,
-                            });
-                        }
-                        if block == 4 && sums + squares < limits.workgroup_bytes {
-                            let room =
-                                (limits.workgroup_bytes.min(16_384).saturating_sub(squares)) / (columns * pack * 4);
-                            if room < 8 {
-                                continue;
-                            }
-                            let stage = (room - 1).min(packs).min(64);
-                            variants.push(KernelVariant::Matvec { threads, outputs, columns, block, stage, subgroups });
-                        }
-                    }
-                }
+    let mut variants = Vec::new();
+    for team in teams(op, limits, 8, 64) {
+        let Team { threads, outputs, columns, block, subgroups } = team;
+        let variant = |stage| KernelVariant::Matvec { threads, outputs, columns, block, stage, subgroups };
+        let squares = if norm { team.size() * columns * 4 } else { 0 };
+        if team.sum_bytes() + squares <= limits.workgroup_bytes {
+            variants.push(variant(0));
+        }
+        if block == 4 && threads > 1 && team.sum_bytes() + squares < limits.workgroup_bytes {
+            let room = limits.workgroup_bytes.min(16_384).saturating_sub(squares) / (columns * pack * 4);
+            if room >= 8 {
+                variants.push(variant((room - 1).min(packs).min(64)));
             }
         }
     }
@@ -118,26 +148,49 @@ fn matvecs(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
 }
 
 fn packed_matvecs(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
-    let pairs = matches!(op.form, ProductForm::Gate | ProductForm::Qkv { .. });
+    let teams = teams(op, limits, 32, 64).into_iter().filter(|team| team.threads > 1);
+    teams
+        .map(|Team { threads, outputs, columns, block, subgroups }| KernelVariant::MatvecPacked {
+            threads,
+            outputs,
+            columns,
+            block,
+            subgroups,
+        })
+        .collect()
+}
+
+fn splits(op: &HeadsOp, limits: &Limits) -> Vec<KernelVariant> {
+    let heads_per_kv = op.heads / op.kv_heads;
     let mut variants = Vec::new();
-    for columns in columns(op.rows) {
-        for threads in [4, 8, 16, 32, 64, 128] {
-            for outputs in [1, 2, 4, 8, 16, 32] {
-                let size = threads * outputs;
-                if !(32..=limits.workgroup_size.min(256)).contains(&size) {
-                    continue;
+    for group in (1..=heads_per_kv.min(16)).filter(|group| heads_per_kv.is_multiple_of(*group)) {
+        for workgroup in [32, 64, 128, 256] {
+            for tile in [16, 32, 64, 128] {
+                let bytes = 4 * (group * (op.head_dim + workgroup + tile) + tile);
+                if tile <= workgroup && workgroup <= limits.workgroup_size && bytes <= limits.workgroup_bytes {
+                    variants.push(KernelVariant::AttentionSplit { workgroup, tile, group });
                 }
-                for block in [1, 2, 4, 8] {
-                    if (pairs && block % 2 != 0) || block * columns > 64 {
-                        continue;
-                    }
-                    for subgroups in [false, true] {
-                        let sums = if subgroups { 0 } else { size * columns * block * 4 };
-                        if (subgroups && threads > limits.subgroup) || sums > limits.workgroup_bytes {
-                            continue;
-                        }
-                        variants.push(KernelVariant::MatvecPacked { threads, outputs, columns, block, subgroups });
-                    }
+            }
+        }
+    }
+    variants
+}
+
+fn attention_tiles(op: &HeadsOp, limits: &Limits) -> Vec<KernelVariant> {
+    let dims = op.head_dim / 4;
+    let mut variants = Vec::new();
+    for queries in [8, 16, 32, 64] {
+        for tile in [16, 32, 64] {
+            for workgroup in [32, 64, 128, 256] {
+                let bytes = 4 * (queries * (op.head_dim + tile) + tile);
+                let fits = workgroup <= limits.workgroup_size && bytes <= limits.workgroup_bytes;
+                let whole = workgroup % tile == 0
+                    && workgroup % dims == 0
+                    && (queries * tile) % workgroup == 0
+                    && (queries * dims) % workgroup == 0;
+                // An invocation keeps four sums for each of its queries.
+                if fits && whole && queries * dims / workgroup <= 16 {
+                    variants.push(KernelVariant::AttentionTile { workgroup, queries, tile });
                 }
             }
         }

@@ -203,27 +203,35 @@ pub(crate) struct BenchTarget {
 
 #[derive(Debug, Args)]
 pub(crate) struct Tune {
-    /// The sizes of a well-known model, with random 4-bit weights.
-    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(SHAPES.map(|shape| shape.name)))]
-    pub(crate) shape: String,
+    #[command(flatten)]
+    pub(crate) what: BenchTarget,
+    /// A file of measurements that is read first and then added to.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: Option<PathBuf>,
+    /// Seconds that the GPU may be kept busy by searching.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0)]
+    pub(crate) budget: f64,
+    /// Try every variant of every operation, however long that takes.
+    #[arg(long)]
+    pub(crate) exhaustive: bool,
+    /// Measure anew what was measured on this GPU before.
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Only the operations with the largest share of each phase.
+    #[arg(long, value_name = "N")]
+    pub(crate) ops: Option<usize>,
+    /// Only these phases: 0 is one answer, 1 reading a prompt, 2 eight answers at once, 3 thirty-two.
+    #[arg(long, value_name = "0,1", value_delimiter = ',')]
+    pub(crate) phases: Vec<usize>,
     /// Only a GPU whose name contains this.
     #[arg(long, value_name = "NAME")]
     pub(crate) adapter: Option<String>,
-    /// Rows of the steps to tune for.
-    #[arg(long, value_name = "1,8,480", value_delimiter = ',', default_value = "1,8,480")]
-    pub(crate) rows: Vec<u32>,
-    /// Only the operations with the largest share of a step.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub(crate) ops: usize,
-    /// Only so many of each kernel's variants, evenly chosen.
-    #[arg(long, value_name = "N")]
-    pub(crate) sample: Option<usize>,
-    /// Only kernels whose name is this.
-    #[arg(long, value_name = "KERNEL")]
-    pub(crate) kernel: Option<String>,
-    /// Print so many of each kernel's fastest.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(crate) top: usize,
+    /// Begin without what comes with the package.
+    #[arg(long)]
+    pub(crate) from_nothing: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `tilewright bench`
 
-use crate::args::Bench;
+use crate::args::{Bench, BenchTarget};
 use crate::error::CliError;
 use crate::open::{self, ModelPath};
 use std::time::Instant;
@@ -31,9 +31,9 @@ pub(crate) async fn run(command: Bench) -> Result<(), CliError> {
         Device::Gpu(gpu) => Some(gpu.clone()),
         Device::Cpu | Device::CpuReference => None,
     };
-    let mut loaded = load(&command, &suite, device).await?;
+    let mut loaded = load(&command.what, command.threads, &suite, device).await?;
     let clock_ms = || started.elapsed().as_secs_f64() * 1e3;
-    let mut report = Report::new(target(&command), &suite, &loaded, clock_ms());
+    let mut report = Report::new(target(&command.what), &suite, &loaded, clock_ms());
     report.runs = suite.run(&mut loaded, &clock_ms, &|| take_profile(gpu.as_ref()), &mut |_| ()).await?;
     if command.json {
         let object = serde_json::to_value(&report).unwrap_or_default();
@@ -64,16 +64,23 @@ fn print(report: &Report) {
     }
 }
 
-fn target(command: &Bench) -> String {
-    match (&command.what.shape, &command.what.model) {
+/// What a target is called.
+pub(crate) fn target(what: &BenchTarget) -> String {
+    match (&what.shape, &what.model) {
         (Some(shape), _) => shape.clone(),
         (None, path) => path.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
     }
 }
 
-async fn load(command: &Bench, suite: &Suite, device: Device) -> Result<Loaded, CliError> {
-    let with_threads = |options| LoadOptions { threads: command.threads.map(usize::from), ..options };
-    match (&command.what.shape, &command.what.model) {
+/// A shape or a model, with room for the suite's runs.
+pub(crate) async fn load(
+    what: &BenchTarget,
+    threads: Option<u16>,
+    suite: &Suite,
+    device: Device,
+) -> Result<Loaded, CliError> {
+    let with_threads = |options| LoadOptions { threads: threads.map(usize::from), ..options };
+    match (&what.shape, &what.model) {
         (Some(name), _) => {
             let shape = Shape::named(name).ok_or_else(|| invalid(format!("there is no shape {name}")))?;
             suite.check_model(name, &shape.config())?;

@@ -39,6 +39,10 @@ pub(crate) enum CliError {
     Tuning { path: PathBuf, source: ImportError },
     #[error("{faulty} of {files} files have faults: see above")]
     FaultyTuning { faulty: usize, files: usize },
+    #[error("only a GPU's kernels are tuned, and this model runs on the CPU")]
+    NothingToTune,
+    #[error("tuning ended early: {0}")]
+    Tune(String),
     #[error("the terminal can't be read: {0}")]
     Terminal(#[from] rustyline::error::ReadlineError),
 }

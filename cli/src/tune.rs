@@ -1,82 +1,115 @@
 //! `tilewright tune`
 
 use crate::args::Tune;
+use crate::bench::{load, target};
 use crate::error::CliError;
-use std::time::Instant;
-use tilewright_autotune::{Outcome, RaceOptions, ops, race, space};
-use tilewright_engine::gpu::trial::Trial;
-use tilewright_engine::kernels::KernelVariant;
-use tilewright_engine::model::shapes::Shape;
-use tilewright_engine::weights::{Quantization, WeightFormat};
-use tilewright_engine::{Gpu, GpuOptions};
-use tilewright_plan::ExecutorError;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::lock::Mutex;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tilewright_autotune::status::{OperationState, OperationStatus, State};
+use tilewright_autotune::{Host, Options, Place, Status, Tuner};
+use tilewright_engine::bench::Suite;
+use tilewright_engine::{Device, Gpu, GpuOptions};
+use tilewright_tuning_db::store::{FileStore, MemoryStore};
+use tilewright_tuning_db::{Database, Keeper, Store, builtin};
 
-/// Races the variants of a model's operations and prints the fastest.
+/// A computer that has nothing else to do.
+struct Alone(Instant);
+
+impl Host for Alone {
+    fn clock_us(&self) -> f64 {
+        self.0.elapsed().as_secs_f64() * 1e6
+    }
+
+    fn now_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    }
+
+    fn turn(&self) -> LocalBoxFuture<'_, ()> {
+        async {}.boxed_local()
+    }
+}
+
+/// Tunes a model's kernels and says what that did.
 pub(crate) async fn run(command: Tune) -> Result<(), CliError> {
-    let started = Instant::now();
     let options = GpuOptions { adapter: command.adapter.clone(), ..GpuOptions::default() };
     let gpu = Gpu::request(&options).await?;
-    let Some(shape) = Shape::named(&command.shape) else { return Ok(()) };
-    let format = WeightFormat::Quantized(Quantization { bits: 4, group: 32, mins: false });
-    let limits = space::Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: gpu.least_subgroup() };
-    let clock_us = || started.elapsed().as_secs_f64() * 1e6;
-    println!("{}, subgroups of {}", gpu.name(), gpu.least_subgroup());
-    for &rows in &command.rows {
-        for op in ops::products(&shape.config(), format, rows).into_iter().take(command.ops) {
-            let begun = Instant::now();
-            let mut trial = Trial::new(&gpu, op);
-            let all = space::products(&op, &limits);
-            let mut names: Vec<&str> = all.iter().map(KernelVariant::kernel).collect();
-            names.sort_unstable();
-            names.dedup();
-            let mut chosen = Vec::new();
-            for name in names {
-                if command.kernel.as_ref().is_some_and(|wanted| wanted != name) {
-                    continue;
-                }
-                let of: Vec<_> = all.iter().filter(|variant| variant.kernel() == name).collect();
-                let take = command.sample.unwrap_or(of.len()).min(of.len());
-                chosen.extend((0..take).map(|i| *of[i * of.len() / take]));
-            }
-            let entries = race(&mut trial, &chosen, &RaceOptions::default(), &clock_us)
-                .await
-                .map_err(|error| CliError::Step(ExecutorError::Lost { reason: error.to_string() }))?;
-            let failed = entries.iter().filter(|entry| !matches!(entry.outcome, Outcome::Ok(_)));
-            println!(
-                "{:?} [{}, {}], {} rows: {} of {} variants in {:.1} s, {} failed",
-                op.form,
-                op.outputs,
-                op.inputs,
-                op.rows,
-                entries.len(),
-                all.len(),
-                begun.elapsed().as_secs_f64(),
-                failed.clone().count(),
-            );
-            for entry in failed.take(2) {
-                println!("    {:?} {:?}", entry.variant, entry.outcome);
-            }
-            let mut shown: Vec<(&str, usize)> = Vec::new();
-            for entry in &entries {
-                let Some(time) = entry.time_us() else { continue };
-                let name = entry.variant.kernel();
-                if !shown.iter().any(|(shown, _)| *shown == name) {
-                    shown.push((name, 0));
-                }
-                let Some((_, count)) = shown.iter_mut().find(|(shown, _)| *shown == name) else { continue };
-                *count += 1;
-                if *count <= command.top {
-                    let flops = 2.0 * f64::from(op.outputs) * f64::from(op.inputs) * f64::from(op.rows);
-                    let bytes = trial.weight_bytes() as f64;
-                    println!(
-                        "  {time:8.2} us {:5.2} TB/s {:5.1} TFLOP/s  {:?}",
-                        bytes / time / 1e6,
-                        flops / time / 1e6,
-                        entry.variant
-                    );
-                }
-            }
+    let place = Place::native(&gpu);
+    let suite = Suite { prompt: 480, generate: 32, concurrency: vec![32], repeats: 1, kv_mib: None, max_rows: None };
+    let loaded = load(&command.what, None, &suite, Device::Gpu(gpu)).await?;
+    let executor = loaded.tunable.ok_or(CliError::NothingToTune)?;
+    let store: Box<dyn Store> = match &command.db {
+        Some(path) => Box::new(FileStore::new(path)),
+        None => Box::new(MemoryStore::default()),
+    };
+    let built_in = if command.from_nothing { Database::default() } else { builtin::database().unwrap_or_default() };
+    let keeper = Rc::new(Mutex::new(Keeper::open(store, built_in).await));
+    let options = Options {
+        model: target(&command.what),
+        gpu_us: command.budget * 1e6,
+        exhaustive: command.exhaustive,
+        again: command.again,
+        most_operations: command.ops.unwrap_or(usize::MAX),
+        phases: command.phases.clone(),
+        ..Options::default()
+    };
+    let (host, shown) = (Alone(Instant::now()), RefCell::new(Vec::new()));
+    let tell = |status: &Status| {
+        if !command.json {
+            progress(status, &mut shown.borrow_mut());
+        }
+    };
+    let status = Tuner::new(executor, keeper, place, options, &host, &tell).run().await;
+    if command.json {
+        println!("{}", serde_json::to_value(&status).unwrap_or_default());
+    } else {
+        end(&status);
+    }
+    match (status.state, status.error) {
+        (State::Failed, error) => Err(CliError::Tune(error.unwrap_or_default())),
+        _ => Ok(()),
+    }
+}
+
+/// Says what is new, each operation once.
+fn progress(status: &Status, shown: &mut Vec<String>) {
+    for operation in &status.operations {
+        let name = format!("{} {}", operation.phase, operation.label);
+        let is_over = matches!(operation.state, OperationState::Measured | OperationState::Known);
+        if !is_over || shown.contains(&name) {
+            continue;
+        }
+        let OperationStatus { label, phase, tried, space, default_us, share, .. } = operation;
+        let time = default_us.map_or_else(|| "-".to_owned(), |us| format!("{us:.2} us"));
+        let how = if operation.state == OperationState::Known {
+            "known before".to_owned()
+        } else {
+            format!("{tried} of {space} variants")
+        };
+        println!("{phase}: {label} ({:.0} %): {how}, default {time}", share * 100.0);
+        shown.push(name);
+    }
+}
+
+fn end(status: &Status) {
+    for trial in &status.trials {
+        let speeds = trial.trial.decode.as_ref().or(trial.trial.prefill.as_ref());
+        let gain = speeds.and_then(tilewright_tuning_db::Speeds::gain).unwrap_or(1.0);
+        let noise = speeds.map_or(0.0, tilewright_tuning_db::Speeds::noise);
+        println!("{}: {gain:.3} times as fast (noise {noise:.3}), {}", trial.phase, trial.trial.verdict);
+        for change in &trial.trial.changes {
+            println!("    {}: {} -> {}", change.shape, change.from, change.to);
         }
     }
-    Ok(())
+    println!(
+        "{} variants measured, {:.2} s of the GPU, {:.2} s in all",
+        status.measured,
+        status.spent_ms / 1e3,
+        status.elapsed_ms / 1e3
+    );
+    for trouble in &status.troubles {
+        println!("{trouble}");
+    }
 }

@@ -21,6 +21,7 @@
 //! - [`service`]: the parts together, and the one task that drives them
 //! - `submit`: a request's way in, or in again
 //! - `requests`: the live requests' text side
+//! - [`activity`]: whether anybody waits for an answer
 //! - `acks`: from chunks that a client has read to emits that the scheduler counts
 //! - `commands`: what the scheduler wants done
 //! - `executors`: steps under way, a lost executor, and making another
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod acks;
+pub mod activity;
 pub mod back_off;
 mod commands;
 mod errors;
@@ -47,6 +49,7 @@ pub mod service;
 pub mod single;
 mod submit;
 
+pub use activity::Activity;
 pub use back_off::BackOff;
 pub use files::{ByteStream, FileError, ModelFiles};
 pub use io::{Input, Output, RequestReport, Resume, Timings};

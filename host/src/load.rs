@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use thiserror::Error;
 use tilewright_api::{ApiError, ChatModel, HuggingFaceFiles, ModelError};
+use tilewright_engine::gpu::TunableExecutor;
 use tilewright_engine::{Device, GpuError, LoadOptions, Loaded, Loader, MemoryUse, WeightFiles};
 use tilewright_formats::{FormatError, gguf, safetensors};
 use tilewright_plan::Executor;
@@ -140,6 +141,8 @@ impl From<&LoadError> for ApiError {
 pub struct Weights {
     /// What computes.
     pub executor: Box<dyn Executor>,
+    /// The same, for a tuner; `None` on the CPU or elsewhere.
+    pub tunable: Option<TunableExecutor>,
     /// The name of the model's family.
     pub family: String,
     /// The metadata of its GGUF file.
@@ -149,8 +152,8 @@ pub struct Weights {
 }
 
 impl From<Loaded> for Weights {
-    fn from(Loaded { config, executor, gguf, memory, .. }: Loaded) -> Self {
-        Self { executor, family: config.family.name.to_owned(), gguf, memory }
+    fn from(Loaded { config, executor, tunable, gguf, memory, .. }: Loaded) -> Self {
+        Self { executor, tunable, family: config.family.name.to_owned(), gguf, memory }
     }
 }
 
@@ -182,7 +185,7 @@ pub async fn load_with(
         ModelLayout::Gguf { .. } => None,
         ModelLayout::HuggingFace => Some(ChatModel::from_hugging_face(id, descriptions(files).await?)?),
     };
-    let Weights { executor, family, gguf, memory } = weights().await?;
+    let Weights { executor, family, gguf, memory, .. } = weights().await?;
     let model = match (described, &gguf) {
         (Some(model), _) => model,
         (None, Some(metadata)) => ChatModel::from_gguf(id, metadata)?,

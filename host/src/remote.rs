@@ -43,7 +43,7 @@ impl RemoteExecutor {
             postcard::from_bytes(description).map_err(|error| LoadError::Remote(error.to_string()))?;
         let Description { capacity, device, family, memory, gguf } = description;
         let gguf = gguf.map(|bytes| metadata_of(&bytes)).transpose()?.flatten();
-        Ok(Weights { executor: Box::new(Self { line, capacity, device }), family, gguf, memory })
+        Ok(Weights { executor: Box::new(Self { line, capacity, device }), tunable: None, family, gguf, memory })
     }
 }
 
@@ -74,7 +74,7 @@ pub struct Answering {
 impl Answering {
     /// Of a loaded model.
     pub fn new(weights: Weights) -> Result<Self, LoadError> {
-        let Weights { executor, family, gguf, memory } = weights;
+        let Weights { executor, family, gguf, memory, .. } = weights;
         let description = Description {
             capacity: executor.capacity(),
             device: executor.device(),

@@ -5,6 +5,7 @@
 //! that a cancel is never later than the step it would have saved, but not for ever: whoever never stops asking must not
 //! keep the others' answers from coming.
 
+use crate::activity::Activity;
 use crate::errors;
 use crate::executors::{Arrived, Executors};
 use crate::io::{Input, Output, RequestReport};
@@ -34,6 +35,7 @@ pub struct Service {
     pub(crate) scheduler: Scheduler,
     pub(crate) executors: Executors,
     pub(crate) requests: Requests,
+    activity: Activity,
     on_ended: Option<Box<dyn FnMut(RequestReport)>>,
     /// Completions begun, for their ids and seeds.
     pub(crate) begun: u64,
@@ -70,6 +72,7 @@ impl Service {
             scheduler,
             executors: Executors::new(executor),
             requests: Requests::new(),
+            activity: Activity::default(),
             on_ended: None,
             begun: 0,
         }
@@ -105,6 +108,11 @@ impl Service {
     pub fn on_ended(mut self, listener: impl FnMut(RequestReport) + 'static) -> Self {
         self.on_ended = Some(Box::new(listener));
         self
+    }
+
+    /// Whether anybody waits for an answer, for work that gives way.
+    pub fn activity(&self) -> Activity {
+        self.activity.clone()
     }
 
     /// The text side: tokenizer, chat template, defaults.
@@ -199,6 +207,7 @@ impl Service {
                 Next::Input(Some(input)) => self.input(input, outside),
                 Next::Arrived(arrived) => self.arrived(arrived, outside),
             }
+            self.activity.set(!self.requests.is_empty());
             heard = true;
         }
     }

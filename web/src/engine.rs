@@ -7,6 +7,8 @@ use crate::clock::clock;
 use crate::devices::{Choice, Current, Devices};
 use crate::messages::{Memory, Message, ModelInfo};
 use crate::pools::Pools;
+use crate::tuning::Tuning;
+use crate::tuning_store::JsTuningStore;
 use futures_channel::{mpsc, oneshot};
 use js_sys::Function;
 use std::cell::RefCell;
@@ -26,11 +28,12 @@ pub struct Engine {
     inputs: mpsc::UnboundedSender<Input>,
     output: Callback,
     ended: oneshot::Receiver<()>,
+    tuning: Rc<Tuning>,
 }
 
 /// Loads a model and starts answering. `gguf_file` is the file's name, or nothing for a folder in Hugging Face layout;
-/// `choice` is `auto`, `gpu` or `cpu`, and `adapter` there if there is a GPU; `progress` and `output` are called with JSON
-/// (`WasmProgress` and `WasmOutput` of wasm-engine.ts).
+/// `choice` is `auto`, `gpu` or `cpu`, and `adapter` there if there is a GPU; `tuning` is `auto` or `off`, and `store` where its
+/// measurements are kept; `progress` and `output` are called with JSON (`WasmProgress` and `WasmOutput` of wasm-engine.ts).
 ///
 /// # Errors
 /// An `ErrorObject` of errors.ts.
@@ -43,11 +46,14 @@ pub async fn load(
     adapter: Option<Adapter>,
     files: JsModelFiles,
     pools: Pools,
+    tuning: &str,
+    store: JsTuningStore,
     progress: Function,
     output: Function,
 ) -> Result<Engine, JsValue> {
     let (inputs, queue) = mpsc::unbounded();
     let (replace, files): (_, Rc<dyn ModelFiles>) = (inputs.clone(), Rc::new(files));
+    let facts = adapter.as_ref().map(Adapter::facts).unwrap_or_default();
     let devices = Rc::new(Devices {
         choice: Choice::read(choice),
         files: Rc::clone(&files),
@@ -59,6 +65,8 @@ pub async fn load(
         current: RefCell::default(),
         returned: RefCell::default(),
         watched: RefCell::default(),
+        tunable: RefCell::default(),
+        tuning: RefCell::default(),
         replace: Box::new(move |reason| {
             // An engine that has ended needs none.
             let _ = replace.unbounded_send(Input::ExecutorGone { reason });
@@ -66,9 +74,12 @@ pub async fn load(
         pool_progress: progress.clone(),
     });
     let service = start(&id, &devices, &Callback(progress)).await.map_err(|error| thrown(&ApiError::from(&error)))?;
+    let tuning = Rc::new(Tuning::open(id.clone(), tuning, &facts, store, service.activity()).await);
+    tuning.attach(devices.tunable.take());
+    *devices.tuning.borrow_mut() = Rc::downgrade(&tuning);
     let about = About { id, devices: Rc::downgrade(&devices), model: ModelInfo::of(&service) };
     let service = service.with_executor_source(move || Rc::clone(&devices).another());
-    Ok(Engine::run(about, service, (inputs, queue), Callback(output)))
+    Ok(Engine::run(about, service, (inputs, queue), Callback(output), tuning))
 }
 
 #[wasm_bindgen]
@@ -81,6 +92,10 @@ extern "C" {
 
     #[wasm_bindgen(method, getter)]
     pub(crate) fn software(this: &Adapter) -> bool;
+
+    /// JSON of `AdapterFacts` of adapter-facts.ts.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn facts(this: &Adapter) -> String;
 }
 
 async fn start(id: &str, devices: &Rc<Devices>, progress: &Callback) -> Result<Service, LoadError> {
@@ -117,16 +132,19 @@ impl Engine {
         service: Service,
         (inputs, queue): (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
         output: Callback,
+        tuning: Rc<Tuning>,
     ) -> Self {
         let (end, ended) = oneshot::channel();
         let (info, emit) = (json(&about.now()), output.clone());
+        let ending = Rc::downgrade(&tuning);
         spawn_local(async move {
             let say = |output| emit.json(&Message::of(output, || about.now()));
             service.serve(queue, clock(), say).await;
+            ending.upgrade().inspect(|tuning| tuning.end());
             // Whoever shut it down may not wait for it.
             let _ = end.send(());
         });
-        Self { info, inputs, output, ended }
+        Self { info, inputs, output, ended, tuning }
     }
 
     /// The service takes inputs for as long as it runs, and after that there is nobody to answer.
@@ -197,6 +215,18 @@ impl Engine {
     /// What goes on, told to `output` as JSON of a `Snapshot` of the scheduler.
     pub fn inspect(&self, client: u32, id: u32) {
         self.tell(Input::Inspect { client: ClientId(client.into()), id: id.into() });
+    }
+
+    /// Has the tuner do something: `command` is JSON of a `TuningCommand` of tuning.ts; `output` is told a `TuningAnswer`.
+    pub fn tune(&self, client: u32, id: u32, command: String) {
+        let (tuning, output) = (Rc::clone(&self.tuning), self.output.clone());
+        let client = ClientId(client.into());
+        spawn_local(async move {
+            output.json(&match tuning.answer(&command).await {
+                Ok(answer) => Message::Tuning { client, id, answer },
+                Err(error) => Message::Error { client, request: Some(RequestId(id.into())), error },
+            });
+        });
     }
 
     /// Ends every request and frees the model; resolves when that is done.

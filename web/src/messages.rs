@@ -33,6 +33,12 @@ pub(crate) enum Message {
         id: u64,
         snapshot: Box<Snapshot>,
     },
+    /// What the tuner answers.
+    Tuning {
+        client: ClientId,
+        id: u32,
+        answer: Value,
+    },
     /// The executor is gone; requests wait for another.
     Moving {
         reason: String,

@@ -22,8 +22,9 @@ import type {
 } from "./openai.js";
 import { PageWatch } from "./page-state.js";
 import { openWorker, preferredPlacement, type Placement } from "./placement.js";
-import type { DeviceChoice, Endpoint, ModelInfo, Progress } from "./protocol.js";
+import type { DeviceChoice, Endpoint, ModelInfo, Progress, TuningMode } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
+import { tuningOver, type Tuning } from "./tuning.js";
 
 /** This file's own URL, out of the bundler's sight: it would put the worker's script into the bundle. */
 const here = import.meta.url;
@@ -40,6 +41,12 @@ export interface ConnectOptions {
    * `gpu` and `cpu`: only that. Tabs that ask for different devices have different engines.
    */
   device?: DeviceChoice;
+  /**
+   * `auto`, as without it: kernels are measured on this computer's GPU while nobody waits for an answer, for some seconds at the
+   * first load, and the fastest are used from then on. `off`: nothing is measured; what is known already is used. Counts if
+   * this tab is the one that starts the loading.
+   */
+  tuning?: TuningMode;
   /** How far loading is; called again if the engine has to be started anew later. */
   onProgress?: (progress: Progress) => void;
   /**
@@ -93,6 +100,8 @@ export interface Tilewright {
    * Rejects with a `connection_error` if there is no engine to ask.
    */
   inspect(): Promise<EngineSnapshot>;
+  /** The tuner of the engine, which all tabs share. */
+  readonly tuning: Tuning;
   /** Leaves: open requests fail, and the worker drops the model some time after its last user left. */
   close(): void;
 }
@@ -174,6 +183,7 @@ class Client {
         return info();
       },
       inspect: async () => (await this.link()).inspect(),
+      tuning: tuningOver(async (command) => (await this.link()).tune(command)),
       close: () => {
         this.close(connectionError("closed", "this client was closed; connect again"));
       },
@@ -254,6 +264,7 @@ class Client {
         model: this.#model,
         stallMs: this.#options.stallMs,
         device: this.#options.device,
+        tuning: this.#options.tuning,
         pageGpu: "gpu" in navigator,
         openPool: poolWorkerAt(this.#workerUrl),
         onProgress: this.#options.onProgress,

@@ -6,8 +6,9 @@
 import type { ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import type { PoolHosts } from "./pool-hosts.js";
-import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
+import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume, TuningMode } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
+import type { TuningCommand, TuningReply } from "./tuning.js";
 
 /** What the engine itself knows of what goes on; it has not met the pages. */
 export type SchedulerSnapshot = Omit<EngineSnapshot, "you" | "pages" | "device">;
@@ -26,6 +27,8 @@ export interface Engine {
   ack(client: number, request: number, seq: number): void;
   /** Tells `snapshot` what goes on. `id` names the question. */
   inspect(client: number, id: number): void;
+  /** Tells `tuning` the answer. `id` names the question. */
+  tune(client: number, id: number, command: TuningCommand): void;
   /** Frees the model. */
   close(): void;
 }
@@ -38,6 +41,7 @@ export interface EngineEvents {
   done(client: number, request: number): void;
   error(client: number, request: number | undefined, error: ErrorObject): void;
   snapshot(client: number, id: number, snapshot: SchedulerSnapshot): void;
+  tuning(client: number, id: number, reply: TuningReply): void;
   /** What computed is gone; another device is being had. */
   moving(reason: string): void;
   /** Another device computes. */
@@ -50,6 +54,8 @@ export interface StartOptions {
   address: ModelAddress;
   stallMs: number | undefined;
   device: DeviceChoice;
+  /** Whether kernels are measured without being asked for. */
+  tuning: TuningMode;
   /** A page has WebGPU, so that a worker without it is not the last word. */
   pageGpu: boolean;
   /** Where a CPU pool can live. */

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import type { TuningCommand } from "./tuning.js";
 import type { Engine, EngineEvents, StartOptions } from "./engine.js";
 import type { ErrorObject } from "./errors.js";
 import { Host } from "./host.js";
@@ -51,6 +52,9 @@ class FakeEngine implements Engine {
   }
   inspect(client: number, id: number): void {
     this.told.push(`inspect ${client}.${id}`);
+  }
+  tune(client: number, id: number, command: TuningCommand): void {
+    this.told.push(`tune ${client}.${id} ${command.do}`);
   }
   close(): void {
     this.told.push("close");
@@ -378,6 +382,9 @@ describe("what goes on", () => {
 
   test("is told to the page that asks, with its own number and every page's name", async () => {
     const [a, b] = [await readyPage(), await readyPage()];
+    b.say({ type: "tune", id: 6, command: { do: "pause" } });
+    await b.settled();
+    expect(engines[0]?.told.at(-1)).toBe("tune 2.6 pause");
     b.say({ type: "inspect", id: 7 });
     await b.settled();
     expect(engines[0]?.told.at(-1)).toBe("inspect 2.7");

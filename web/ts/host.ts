@@ -159,6 +159,10 @@ class Session implements Member {
         if (this.#using) this.#using.model.inspect(this, message.id);
         else this.#noModel(message.id);
         return;
+      case "tune":
+        if (this.#using) this.#using.model.tune(this, message.id, message.command);
+        else this.#noModel(message.id);
+        return;
       case "pool":
         this.#using?.model.pool(this.client, message.id, ports[0], message.error);
         return;

@@ -23,9 +23,11 @@ import {
   type Progress,
   type Resume,
   type ToHost,
+  type TuningMode,
 } from "./protocol.js";
 import { label, readFromHost } from "./protocol-reading.js";
 import type { EngineSnapshot } from "./snapshot.js";
+import type { TuningAnswer, TuningCommand } from "./tuning.js";
 
 /** Where a link puts what arrives for one request. */
 export interface ResponseSink {
@@ -69,6 +71,8 @@ export interface LinkOptions {
   onMoving?: ((reason: string) => void) | undefined;
   /** See `ConnectOptions.device`. */
   device?: DeviceChoice | undefined;
+  /** See `ConnectOptions.tuning`. */
+  tuning?: TuningMode | undefined;
   /** Whether the page itself has WebGPU. */
   pageGpu?: boolean;
   /** Opens a worker for the CPU engine; without it, this page has none. */
@@ -79,7 +83,7 @@ export interface LinkOptions {
 }
 
 interface Question {
-  resolve: (snapshot: EngineSnapshot) => void;
+  resolve: (answer: EngineSnapshot | TuningAnswer) => void;
   reject: (reason: unknown) => void;
 }
 
@@ -135,8 +139,8 @@ export class Link {
     const page = { title: label(options.page?.title), url: label(options.page?.url) };
     this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock, ...page });
     if (options.state) this.state(options.state);
-    const { model, stallMs = null, device = "auto", pageGpu = false } = options;
-    this.#send({ type: "load", model, stallMs, device, pageGpu });
+    const { model, stallMs = null, device = "auto", pageGpu = false, tuning = "auto" } = options;
+    this.#send({ type: "load", model, stallMs, device, pageGpu, tuning });
     this.#helloTimer = setTimeout(() => {
       this.end(
         connectionError(
@@ -183,6 +187,16 @@ export class Link {
 
   /** What goes on in the engine. */
   inspect(): Promise<EngineSnapshot> {
+    return this.#ask((id) => ({ type: "inspect", id })) as Promise<EngineSnapshot>;
+  }
+
+  /** Has the tuner do something. */
+  tune(command: TuningCommand): Promise<TuningAnswer> {
+    return this.#ask((id) => ({ type: "tune", id, command })) as Promise<TuningAnswer>;
+  }
+
+  /** Something that is no request: it has one answer. */
+  #ask(question: (id: number) => ToHost): Promise<EngineSnapshot | TuningAnswer> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
       if (this.#ended) {
@@ -191,7 +205,7 @@ export class Link {
         return;
       }
       this.#questions.set(id, { resolve, reject });
-      this.#send({ type: "inspect", id });
+      this.#send(question(id));
       this.#watch();
     });
   }
@@ -289,6 +303,14 @@ export class Link {
         return;
       case "snapshot":
         this.#questions.get(message.id)?.resolve(message.snapshot);
+        this.#questions.delete(message.id);
+        return;
+      case "tuning":
+        if ("error" in message.reply) {
+          this.#failed(message.id, message.reply.error);
+          return;
+        }
+        this.#questions.get(message.id)?.resolve(message.reply);
         this.#questions.delete(message.id);
         return;
       case "pong":

@@ -22,6 +22,7 @@ test.each<Record<string, unknown>>([
   { type: "hello", protocol: 2, client: "c", lock: null, title: "t", url: "u" },
   { type: "ack", acks: [{ id: 1, seq: 2 ** 40 }] },
   { type: "inspect", id: 3 },
+  { type: "tune", id: 4, command: { do: "import", file: "{}" } },
   REQUEST,
   { ...REQUEST, resume: null },
 ])("a page's $type is read as it is", (message) => {
@@ -39,6 +40,7 @@ test.each<unknown>([
   { type: "hello", client: "c" },
   { type: "load", model: { id: "m", url: "u", layout: "zip" } },
   { type: "cancel", id: -1 },
+  { type: "tune", id: 4, command: "start" },
   { type: "cancel", id: 1.5 },
   { type: "cancel", id: 2 ** 32 },
   { type: "ack", acks: "all" },

@@ -7,6 +7,7 @@ import type { ErrorObject } from "./errors.js";
 import { isErrorObject } from "./errors.js";
 import type { Ack, Batch, FromHost, HostMessage, ModelInfo, Progress, Resume, ToHost } from "./protocol.js";
 import type { EngineSnapshot } from "./snapshot.js";
+import type { TuningCommand, TuningReply } from "./tuning.js";
 
 /** What no person reads to its end. */
 const LABEL_LENGTH = 200;
@@ -35,7 +36,7 @@ export function readToHost(data: unknown): ToHost | undefined {
       const { id, url, layout } = model;
       if (typeof id !== "string" || typeof url !== "string") return undefined;
       if (layout !== "gguf" && layout !== "huggingface") return undefined;
-      const { stallMs, device, pageGpu } = data;
+      const { stallMs, device, pageGpu, tuning } = data;
       if (device !== "auto" && device !== "gpu" && device !== "cpu") return undefined;
       return {
         type: "load",
@@ -43,6 +44,7 @@ export function readToHost(data: unknown): ToHost | undefined {
         stallMs: typeof stallMs === "number" ? stallMs : null,
         device,
         pageGpu: pageGpu === true,
+        tuning: tuning === "off" ? "off" : "auto",
       };
     }
     case "request": {
@@ -55,6 +57,11 @@ export function readToHost(data: unknown): ToHost | undefined {
       const { id, error } = data;
       if (!isId(id) || (error !== null && !isErrorObject(error))) return undefined;
       return { type: "pool", id, error: error && fields(error) };
+    }
+    case "tune": {
+      const { id, command } = data;
+      // The tuner itself says what is wrong with a command.
+      return isId(id) && isRecord(command) ? { type: "tune", id, command: command as TuningCommand } : undefined;
     }
     case "cancel":
     case "inspect":
@@ -114,6 +121,11 @@ function readHostMessage(data: unknown): HostMessage | undefined {
       const { id, error } = data;
       if (!isErrorObject(error) || (id !== undefined && !isId(id))) return undefined;
       return id === undefined ? { type: "error", error: fields(error) } : { type: "error", id, error: fields(error) };
+    }
+    case "tuning": {
+      const { id, reply } = data;
+      if (!isId(id) || !isRecord(reply)) return undefined;
+      return { type: "tuning", id, reply: reply as unknown as TuningReply };
     }
     case "snapshot": {
       const { id, snapshot } = data;

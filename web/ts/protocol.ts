@@ -17,18 +17,22 @@
 import type { ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import type { EngineSnapshot } from "./snapshot.js";
+import type { TuningCommand, TuningReply } from "./tuning.js";
 
 /**
  * Rises with every change that an older page or worker would misread. Pages of different builds never share a worker (the
  * build is part of its name), so a mismatch means that someone serves a mixture; `hello` and `welcome` check it all the same.
  */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 /** What a request asks for; the names of OpenAI's paths. */
 export type Endpoint = "chat.completions" | "completions";
 
 /** What shall compute: `auto` is the GPU where there is one, else the CPU. */
 export type DeviceChoice = "auto" | "gpu" | "cpu";
+
+/** Whether kernels are measured without being asked for. */
+export type TuningMode = "auto" | "off";
 
 /** How far loading is. */
 export interface Progress {
@@ -95,12 +99,21 @@ export type ToHost =
   | { type: "hello"; protocol: number; client: string; lock: string | null; title: string; url: string }
   | ({ type: "state" } & PageState)
   /** `pageGpu`: the page itself has WebGPU, so that a worker without it is not the last word. */
-  | { type: "load"; model: ModelAddress; stallMs: number | null; device: DeviceChoice; pageGpu: boolean }
+  | {
+      type: "load";
+      model: ModelAddress;
+      stallMs: number | null;
+      device: DeviceChoice;
+      pageGpu: boolean;
+      tuning: TuningMode;
+    }
   | { type: "request"; id: number; endpoint: Endpoint; body: unknown; resume: Resume | null }
   | { type: "cancel"; id: number }
   | { type: "ack"; acks: Ack[] }
   /** Answered by `snapshot`, or by `error`, with this id, which is none of a request. */
   | { type: "inspect"; id: number }
+  /** Answered by `tuning`, or by `error`, with this id, which is none of a request. */
+  | { type: "tune"; id: number; command: TuningCommand }
   /** The answer to `open pool`, with a port to the worker; `error`: there is none, or no longer. */
   | { type: "pool"; id: number; error: ErrorObject | null }
   | { type: "ping" }
@@ -122,6 +135,7 @@ export type HostMessage =
   /** With `id`: that request's end. Without: the load failed, or the engine is gone; the next request starts it anew. */
   | { type: "error"; id?: number; error: ErrorObject }
   | { type: "snapshot"; id: number; snapshot: EngineSnapshot }
+  | { type: "tuning"; id: number; reply: TuningReply }
   | { type: "pong" };
 
 /** Several messages in their order. */

@@ -9,7 +9,8 @@ import type { Engine, StartEngine } from "./engine.js";
 import { TilewrightError, connectionError, toErrorObject, type ErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import { PoolHosts } from "./pool-hosts.js";
-import type { Ack, DeviceChoice, HostMessage, PageState, Port, Progress, ToHost } from "./protocol.js";
+import type { Ack, DeviceChoice, HostMessage, PageState, Port, Progress, ToHost, TuningMode } from "./protocol.js";
+import type { TuningCommand } from "./tuning.js";
 
 /** A tab, as a model sees it. */
 export interface Member {
@@ -49,6 +50,7 @@ export class ServedModel {
   readonly #hosts = new PoolHosts();
   #stallMs: number | undefined;
   #pageGpu = false;
+  #tuning: TuningMode = "auto";
 
   constructor(address: ModelAddress, device: DeviceChoice, start: StartEngine) {
     this.#address = address;
@@ -61,10 +63,14 @@ export class ServedModel {
   }
 
   /** A tab wants this model; it hears `ready`, now or later, or an error. */
-  join(member: Member, { stallMs, pageGpu }: { stallMs: number | null; pageGpu: boolean }): void {
+  join(
+    member: Member,
+    { stallMs, pageGpu, tuning }: Omit<ToHost & { type: "load" }, "type" | "model" | "device">,
+  ): void {
     this.#joined.set(member.client, { member, requests: new Set() });
     this.#stallMs = stallMs ?? undefined;
     this.#pageGpu = pageGpu;
+    if (this.#state.kind === "absent") this.#tuning = tuning;
     this.#hosts.add(member);
     switch (this.#state.kind) {
       case "ready":
@@ -140,6 +146,16 @@ export class ServedModel {
     member.send({ type: "error", id, error: error.toJSON() });
   }
 
+  /** Has the tuner do something; its answer is told to the tab that asks. */
+  tune(member: Member, id: number, command: TuningCommand): void {
+    if (this.#state.kind === "ready") {
+      this.#state.engine.tune(member.client, id, command);
+      return;
+    }
+    const error = connectionError("not_loaded", "the model is not loaded, so there is nothing to tune yet");
+    member.send({ type: "error", id, error: error.toJSON() });
+  }
+
   /** Frees the model, or gives up loading it. */
   drop(): void {
     const state = this.#state;
@@ -161,6 +177,7 @@ export class ServedModel {
       stallMs: this.#stallMs,
       device: this.#device,
       pageGpu: this.#pageGpu,
+      tuning: this.#tuning,
       hosts: this.#hosts,
       signal: stop.signal,
       events: {
@@ -190,6 +207,9 @@ export class ServedModel {
             id,
             snapshot: { ...snapshot, device: engine?.info.device ?? "", you: client, pages },
           });
+        },
+        tuning: (client, id, reply) => {
+          this.#joined.get(client)?.member.send({ type: "tuning", id, reply });
         },
         moving: (reason) => {
           if (isCurrent()) this.#tellAll({ type: "moving", reason });

@@ -16,6 +16,7 @@ export type { ErrorObject } from "./errors.js";
 export { DEFAULT_MODEL } from "./model-address.js";
 export { deleteStoredModel, storedModels } from "./stored-models.js";
 export type { StoredModel } from "./stored-models.js";
-export type { DeviceChoice, ModelInfo, Progress } from "./protocol.js";
+export type { DeviceChoice, ModelInfo, Progress, TuningMode } from "./protocol.js";
 export type * from "./openai.js";
 export type * from "./snapshot.js";
+export type * from "./tuning.js";

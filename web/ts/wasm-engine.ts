@@ -14,7 +14,9 @@ import { fileNameOf } from "./model-address.js";
 import type { ModelFiles } from "./model-files.js";
 import { openModelFiles } from "./model-source.js";
 import { PoolOpener } from "./pools.js";
-import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
+import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume, TuningMode } from "./protocol.js";
+import type { TuningCommand, TuningReply } from "./tuning.js";
+import { TuningStore } from "./tuning-store.js";
 import { compileModule, importGlue } from "./wasm-files.js";
 import { probeWebGpu, type AdapterDescription } from "./webgpu.js";
 
@@ -29,6 +31,8 @@ interface Glue {
     adapter: AdapterDescription | undefined,
     files: ModelFiles,
     pools: PoolOpener,
+    tuning: TuningMode,
+    store: TuningStore,
     progress: (json: string) => void,
     output: (json: string) => void,
   ): Promise<WasmEngine>;
@@ -52,6 +56,8 @@ interface WasmEngine {
   cancel(client: number, request: number): void;
   ack(client: number, request: number, seq: number): void;
   inspect(client: number, id: number): void;
+  /** Takes JSON of a `TuningCommand`. */
+  tune(client: number, id: number, command: string): void;
   /** Resolves when the engine has answered everything and let go of the model. */
   shutdown(): Promise<void>;
 }
@@ -62,6 +68,7 @@ type WasmOutput =
   | { kind: "done"; client: number; request: number }
   | { kind: "error"; client: number; request?: number; error: ErrorObject }
   | { kind: "snapshot"; client: number; id: number; snapshot: SchedulerSnapshot }
+  | { kind: "tuning"; client: number; id: number; answer: TuningReply }
   | { kind: "moving"; reason: string }
   | { kind: "device"; info: ModelInfo }
   | { kind: "ended"; error: ErrorObject };
@@ -129,7 +136,7 @@ async function load(
   options: StartOptions,
   meter: Meter,
 ): Promise<Engine> {
-  const { address, events, signal, stallMs, hosts, device } = options;
+  const { address, events, signal, stallMs, hosts, device, tuning } = options;
   const onFile = (file: string, cached: boolean): void => {
     meter.file(file, cached);
   };
@@ -152,6 +159,8 @@ async function load(
       adapter,
       files,
       pools,
+      tuning,
+      new TuningStore(),
       (json) => {
         meter.say(JSON.parse(json) as WasmProgress);
       },
@@ -188,6 +197,9 @@ function tell(output: WasmOutput, events: EngineEvents): void {
       return;
     case "snapshot":
       events.snapshot(output.client, output.id, output.snapshot);
+      return;
+    case "tuning":
+      events.tuning(output.client, output.id, output.answer);
       return;
     case "moving":
       events.moving(output.reason);
@@ -252,6 +264,12 @@ class LoadedEngine implements Engine {
   inspect(client: number, id: number): void {
     this.#call(() => {
       this.#wasm.inspect(client, id);
+    });
+  }
+
+  tune(client: number, id: number, command: TuningCommand): void {
+    this.#call(() => {
+      this.#wasm.tune(client, id, JSON.stringify(command));
     });
   }
 

@@ -18,7 +18,7 @@ describe("without WebGPU", () => {
     await expect(asked).rejects.toMatchObject({ code: "webgpu_no_adapter" });
     await expect(asked).rejects.toThrow(/chrome:\/\/gpu/);
     adapter = () => Promise.resolve({});
-    await expect(requireWebGpu(navigator)).resolves.toEqual({ name: "", software: false });
+    await expect(requireWebGpu(navigator)).resolves.toMatchObject({ name: "", software: false });
   });
 });
 
@@ -38,5 +38,5 @@ test.each([
   [{ isFallbackAdapter: true }, { name: "", software: true }],
 ])("an adapter that says %j is described", async (info, described) => {
   const navigator = { gpu: { requestAdapter: (): Promise<object> => Promise.resolve({ info }) } };
-  expect(await requireWebGpu(navigator)).toEqual(described);
+  expect(await requireWebGpu(navigator)).toMatchObject(described);
 });

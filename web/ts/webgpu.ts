@@ -4,6 +4,7 @@
  * request asks again.
  */
 
+import { adapterFacts } from "./adapter-facts.js";
 import { deviceError } from "./errors.js";
 
 /** As much of `navigator.gpu` as is used. */
@@ -47,7 +48,11 @@ interface AdapterLike {
     device?: string;
     description?: string;
     isFallbackAdapter?: boolean;
+    subgroupMinSize?: number;
+    subgroupMaxSize?: number;
   };
+  features?: Iterable<string>;
+  limits?: object;
 }
 
 /** What the browser says of its GPU. */
@@ -56,6 +61,8 @@ export interface AdapterDescription {
   name: string;
   /** A program that pretends to be a GPU. */
   software: boolean;
+  /** What tells it from others, as JSON. */
+  facts: string;
 }
 
 /** The WebGPU specification's names of vendors are lower case. */
@@ -151,9 +158,11 @@ const ADAPTER =
   "minute and try again.";
 
 /** wgpu passes on the `description` only, which browsers leave empty. */
-function describe({ info = {} }: AdapterLike): AdapterDescription {
+function describe(adapter: AdapterLike): AdapterDescription {
+  const { info = {} } = adapter;
   const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = info;
   const capital = VENDORS[vendor] ?? vendor.charAt(0).toUpperCase() + vendor.slice(1);
+  const facts = adapterFacts(adapter, (globalThis as { navigator?: Navigator }).navigator ?? {});
   const name = description || [capital, architecture, device].filter((part) => part !== "").join(" ");
-  return { name, software: isFallbackAdapter || /swiftshader|llvmpipe/i.test(name) };
+  return { name, software: isFallbackAdapter || /swiftshader|llvmpipe/i.test(name), facts };
 }

@@ -122,8 +122,7 @@ impl Binder<'_> {
                     eps: literal(config.norm_eps),
                 };
                 let bindings = [header, (1, Read, buffer(*input)), (2, Read, &weight), (3, ReadWrite, buffer(*out))];
-                let kernel = Kernel::Fixed(KernelVariant::RmsNorm { workgroup: 64 });
-                vec![self.dispatch(kernel, shape, out.rows(), &bindings)]
+                vec![self.dispatch(Kernel::RmsNorm, shape, out.rows(), &bindings)]
             }
             Op::Product { input, weight, bias, out, accumulate } => {
                 if let Some(dispatches) = self.packed_product(op) {
@@ -183,18 +182,21 @@ impl Binder<'_> {
         let buffer = |activation: Activation| memory.activation(activation);
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
         let inputs = [header, words, (2, Read, buffer(Query)), (3, Read, memory.cache(layer))];
-        let outputs: Vec<(KernelVariant, Bindings<'_>)> = if self.form == Form::Many {
-            let variant = KernelVariant::default_attention(self.config.head_dim);
-            vec![(variant, [&inputs[..], &[(4, ReadWrite, buffer(Attended))]].concat())]
+        let outputs: Vec<(Kernel, Bindings<'_>)> = if self.form == Form::Many {
+            let kernel = match KernelVariant::default_attention(self.config.head_dim) {
+                tile @ KernelVariant::AttentionTile { .. } => Kernel::Tile(tile),
+                other => Kernel::Fixed(other),
+            };
+            vec![(kernel, [&inputs[..], &[(4, ReadWrite, buffer(Attended))]].concat())]
         } else {
-            let reduce = KernelVariant::AttentionReduce { workgroup: 64 };
+            let reduce = Kernel::Fixed(KernelVariant::AttentionReduce { workgroup: 64 });
             let joined = vec![header, words, (2, Read, &memory.partials), (3, ReadWrite, buffer(Attended))];
-            vec![(self.split, [&inputs[..], &[(4, ReadWrite, &memory.partials)]].concat()), (reduce, joined)]
+            let parts = [&inputs[..], &[(4, ReadWrite, &memory.partials)]].concat();
+            vec![(Kernel::Split(self.split), parts), (reduce, joined)]
         };
         let heads = self.heads();
-        let bind = |(variant, bindings): (KernelVariant, Bindings<'_>)| {
-            self.dispatch(Kernel::Fixed(variant), heads.clone(), RowSet::Step, &bindings)
-        };
+        let bind =
+            |(kernel, bindings): (Kernel, Bindings<'_>)| self.dispatch(kernel, heads.clone(), RowSet::Step, &bindings);
         outputs.into_iter().map(bind).collect()
     }
 
@@ -324,7 +326,7 @@ impl Binder<'_> {
     ) -> Dispatch {
         let kinds: BindingKinds = bindings.iter().map(|&(binding, access, _)| (binding, access)).collect();
         let bind_group = bind_group(self.gpu, self.pipelines, &self.memory.step, bindings);
-        Dispatch { shape, kinds, bind_group, kernel, rows, pipelines: Vec::new() }
+        Dispatch { shape, kinds, bind_group, kernel, rows, pipelines: Vec::new(), last: None }
     }
 }
 

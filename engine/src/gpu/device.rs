@@ -1,6 +1,8 @@
 //! Finding a GPU, its limits, and learning of its loss.
 
 use super::profile::{KernelTime, Profiler};
+use crate::kernels::KernelVariant;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,32 @@ pub struct GpuOptions {
     pub cache_bytes: Option<u64>,
     /// Pretend that the device's compiler refuses kernels of these names. For tests of falling back.
     pub refuse: Vec<String>,
+    /// Faults of single variants. For tests of tuning.
+    pub plant: Vec<(KernelVariant, PlantedFault)>,
+    /// Pretend that the device has no timestamps. For tests of clocks.
+    pub no_timestamps: bool,
+}
+
+/// What is wrong with a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlantedFault {
+    /// The device's compiler refuses it.
+    Refused,
+    /// It computes nothing.
+    Wrong,
+    /// Each invocation turns round so often before it begins.
+    Slow(u32),
+}
+
+/// What of a device bounds kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelLimits {
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// Invocations of a workgroup.
+    pub workgroup_size: u32,
+    /// Invocations of the smallest subgroup; 1 without subgroups.
+    pub subgroup: u32,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -44,6 +72,8 @@ pub struct Gpu {
     half_cache: bool,
     cache_bytes: Option<u64>,
     refuse: Arc<[String]>,
+    plant: Arc<[(KernelVariant, PlantedFault)]>,
+    timestamps: bool,
     faults: Faults,
     pub(super) profiler: Option<Profiler>,
     objects: Arc<AtomicU64>,
@@ -138,9 +168,12 @@ impl Gpu {
         let adapter = request_adapter(options).await?;
         let info = adapter.get_info();
         let limits = if options.least_limits { wgpu::Limits::default() } else { adapter.limits() };
-        let profile = options.profile && adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let timestamps = !options.least_limits
+            && !options.no_timestamps
+            && adapter.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        let profile = options.profile && timestamps;
         let mut features = wgpu::Features::empty();
-        features.set(wgpu::Features::TIMESTAMP_QUERY, profile);
+        features.set(wgpu::Features::TIMESTAMP_QUERY, timestamps);
         let subgroups = !options.least_limits && adapter.features().contains(wgpu::Features::SUBGROUP);
         features.set(wgpu::Features::SUBGROUP, subgroups);
         let descriptor = wgpu::DeviceDescriptor {
@@ -167,6 +200,8 @@ impl Gpu {
             half_cache: options.half_cache.unwrap_or(!software),
             cache_bytes: options.cache_bytes,
             refuse: options.refuse.clone().into(),
+            plant: options.plant.clone().into(),
+            timestamps,
             software,
             subgroup: if subgroups { info.subgroup_min_size } else { 1 },
             info: Arc::new(info),
@@ -214,8 +249,58 @@ impl Gpu {
         self.cache_bytes
     }
 
-    pub(super) fn pretends_to_refuse(&self, kernel: &str) -> bool {
-        self.refuse.iter().any(|refused| refused == kernel)
+    /// A kernel's text, with whatever fault a test wants it to have.
+    pub(super) fn planted<'a>(&self, variant: &KernelVariant, source: &'a str) -> Cow<'a, str> {
+        let fault = self.plant.iter().find(|(planted, _)| planted == variant).map(|(_, fault)| *fault);
+        let refused = self.refuse.iter().any(|refused| refused == variant.kernel());
+        let turns = match fault {
+            _ if refused => return format!("{source}\nrefused").into(),
+            Some(PlantedFault::Refused) => return format!("{source}\nrefused").into(),
+            Some(PlantedFault::Wrong) => 0,
+            Some(PlantedFault::Slow(turns)) => turns,
+            None => return source.into(),
+        };
+        let body = source.find("fn main(").and_then(|at| Some(at + source[at..].find('{')? + 1));
+        let (before, after) = source.split_at(body.unwrap_or(source.len()));
+        // Nobody can tell where this arithmetic leads to but by doing it.
+        format!(
+            "{before}
+    var planted = 1u;
+    for (var turn = 0u; turn < {turns}u; turn += 1u) {{ planted = planted * 1664525u + 1013904223u; }}
+    if planted == {}u {{ return; }}{after}",
+            u32::from(turns == 0)
+        )
+        .into()
+    }
+
+    /// Whether passes can be timed.
+    pub fn has_timestamps(&self) -> bool {
+        self.timestamps
+    }
+
+    /// What bounds kernels.
+    pub fn limits(&self) -> KernelLimits {
+        let limits = self.device.limits();
+        KernelLimits {
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            subgroup: self.subgroup,
+        }
+    }
+
+    /// What the adapter says of itself.
+    pub fn adapter(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// All limits, in words that tell two devices apart.
+    pub fn limits_in_words(&self) -> String {
+        format!("{:?}", self.device.limits())
+    }
+
+    /// Names of the features that are in use.
+    pub fn features_in_words(&self) -> Vec<String> {
+        self.device.features().iter_names().map(|(name, _)| name.to_lowercase().replace('_', "-")).collect()
     }
 
     /// Invocations of the smallest subgroup; 1 where kernels can't use subgroups.

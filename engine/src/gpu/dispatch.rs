@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use super::pipelines::{BindingKinds, Pipelines};
+use super::tuned_op::TunedOp;
 use crate::graph::RowSet;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{HeadsShape, KernelShape, QuantizeShape, WeightShape};
@@ -15,12 +16,26 @@ pub(super) struct Dispatch {
     pub(super) rows: RowSet,
     /// Pipelines that were used so far.
     pub(super) pipelines: Vec<(KernelVariant, wgpu::ComputePipeline)>,
+    /// Which of them was used last, for how many rows, and by which choices.
+    pub(super) last: Option<(u32, u64, usize)>,
 }
 
 /// Which variants a dispatch may use.
 #[derive(Clone, Copy)]
 pub(super) enum Kernel {
     Fixed(KernelVariant),
+    /// Attention of few rows, by default this.
+    Split(KernelVariant),
+    /// Attention of many rows, by default this.
+    Tile(KernelVariant),
+    /// Activations turned into integers.
+    Quantize,
+    /// Norm of rows.
+    RmsNorm,
+    /// The best tokens of parts of a row.
+    Scan,
+    /// The best of the parts.
+    Pick,
     /// Any matrix product, by the number of rows.
     Product,
     /// A matrix product with what is fused to it, by the number of rows.
@@ -58,8 +73,41 @@ const MAX_GROUPS: u32 = 65_534;
 impl Dispatch {
     /// Compiles what `rows` rows need, unless that was done before; says which of `pipelines` it is.
     pub(super) fn prepare(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, rows: u32) -> usize {
-        let variant = match (self.kernel, &self.shape) {
-            (Kernel::Fixed(variant), _) => variant,
+        let generation = pipelines.choices.generation();
+        if let Some((last_rows, last_generation, index)) = self.last
+            && (last_rows, last_generation) == (rows, generation)
+        {
+            return index;
+        }
+        let variant = self.variant(gpu, pipelines, rows);
+        let known = self.pipelines.iter().position(|(known, _)| *known == variant);
+        let index = known.unwrap_or_else(|| {
+            let pipeline = pipelines.pipeline(gpu, &self.kinds, &variant, &self.shape);
+            self.pipelines.push((variant, pipeline));
+            self.pipelines.len() - 1
+        });
+        self.last = Some((rows, generation, index));
+        index
+    }
+
+    /// What was chosen for so many rows, or the default.
+    pub(super) fn variant(&self, gpu: &Gpu, pipelines: &Pipelines, rows: u32) -> KernelVariant {
+        let chosen = TunedOp::of(self, rows).and_then(|op| pipelines.choices.get(&op));
+        match (chosen, self.kernel) {
+            (Some(scan), Kernel::Pick) => scan.pick(),
+            (Some(chosen), _) => chosen,
+            (None, _) => self.default_variant(gpu, rows),
+        }
+    }
+
+    /// What is used for so many rows where nobody knows better.
+    pub(super) fn default_variant(&self, gpu: &Gpu, rows: u32) -> KernelVariant {
+        match (self.kernel, &self.shape) {
+            (Kernel::Fixed(variant) | Kernel::Split(variant) | Kernel::Tile(variant), _) => variant,
+            (Kernel::Quantize, _) => KernelVariant::Quantize { workgroup: 64 },
+            (Kernel::RmsNorm, _) => KernelVariant::RmsNorm { workgroup: 64 },
+            (Kernel::Scan, _) => KernelVariant::default_scan(gpu.is_software()),
+            (Kernel::Pick, _) => KernelVariant::default_scan(gpu.is_software()).pick(),
             (Kernel::Plain, _) => KernelVariant::default_product(rows, true),
             (Kernel::Matvec, KernelShape::Product(product)) => {
                 let WeightShape { pack, packs, part_rows, .. } = product.weight;
@@ -73,13 +121,7 @@ impl Dispatch {
                 KernelVariant::default_matmul_packed(product.weight.part_rows)
             }
             _ => KernelVariant::default_product(rows, gpu.is_software()),
-        };
-        let known = self.pipelines.iter().position(|(known, _)| *known == variant);
-        known.unwrap_or_else(|| {
-            let pipeline = pipelines.pipeline(gpu, &self.kinds, &variant, &self.shape);
-            self.pipelines.push((variant, pipeline));
-            self.pipelines.len() - 1
-        })
+        }
     }
 
     /// For a profile: the kernel, and what it works on where that tells kernels apart.
@@ -95,7 +137,11 @@ impl Dispatch {
 
     fn kernel_name(&self) -> &'static str {
         match self.kernel {
-            Kernel::Fixed(variant) => variant.kernel(),
+            Kernel::Fixed(variant) | Kernel::Split(variant) | Kernel::Tile(variant) => variant.kernel(),
+            Kernel::Quantize => "quantize",
+            Kernel::RmsNorm => "rms_norm",
+            Kernel::Scan => "sample_scan",
+            Kernel::Pick => "sample_pick",
             Kernel::Product | Kernel::Matvec | Kernel::Plain => "product",
             Kernel::MatvecPacked | Kernel::MatmulPacked => "packed product",
         }

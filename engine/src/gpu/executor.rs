@@ -5,14 +5,14 @@
 //! log-probabilities, are asked for.
 
 use super::binder::{Binder, Form, Rung};
-use super::dispatch::{Counts, Dispatch};
+use super::dispatch::{Counts, Dispatch, Kernel};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
 use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
 use super::readback::StagingPool;
 use super::sampler::{RING, Sampler, places};
 use super::{Gpu, GpuError, GpuWeights};
-use crate::graph::{Activation, Program, StepData};
+use crate::graph::{Activation, KeySplit, Program, StepData};
 use crate::kernels::KernelVariant;
 use crate::kernels::sample::SampleRecords;
 use crate::model::ModelConfig;
@@ -22,24 +22,26 @@ use tilewright_plan::{Capacity, Chunk, ChunkOutput, Executor, ExecutorError, Ste
 
 /// Carries out the step program on a GPU.
 pub struct GpuExecutor {
-    gpu: Gpu,
-    capacity: Capacity,
-    config: ModelConfig,
-    frequencies: Vec<f64>,
+    pub(super) gpu: Gpu,
+    pub(super) capacity: Capacity,
+    pub(super) config: ModelConfig,
+    pub(super) frequencies: Vec<f64>,
     memory: StepMemory,
-    pipelines: Pipelines,
+    pub(super) pipelines: Pipelines,
     /// By [`Form`].
-    bodies: [Vec<Dispatch>; 3],
-    heads: [Vec<Dispatch>; 3],
-    sampler: Sampler,
+    pub(super) bodies: [Vec<Dispatch>; 3],
+    pub(super) heads: [Vec<Dispatch>; 3],
+    pub(super) sampler: Sampler,
     /// Steps with chunks so far.
-    issued: u64,
+    pub(super) issued: u64,
     /// The words of a step, used again and again.
     words: Vec<u32>,
     token_staging: StagingPool,
     logits_staging: StagingPool,
     /// Shared with the futures of steps.
-    flight: Rc<RefCell<Flight>>,
+    pub(super) flight: Rc<RefCell<Flight>>,
+    /// Steps that served nobody.
+    pub(super) rehearsed: Vec<InFlight>,
     /// Kept for the buffers.
     _weights: GpuWeights,
 }
@@ -123,6 +125,7 @@ impl GpuExecutor {
             sampler,
             issued: 0,
             words: Vec::new(),
+            rehearsed: Vec::new(),
             _weights: weights,
         })
     }
@@ -177,9 +180,20 @@ impl GpuExecutor {
         Ok(())
     }
 
+    /// How the attention of so many rows, in the variant chosen, wants keys split, and how many queries it takes at a time.
+    fn attention_tiles(&self, form: Form, rows: u32) -> (KeySplit, u32) {
+        let of = |dispatch: &Dispatch| matches!(dispatch.kernel, Kernel::Split(_) | Kernel::Tile(_));
+        let dispatch = self.bodies[form as usize].iter().find(|dispatch| of(dispatch));
+        match dispatch.map(|dispatch| dispatch.variant(&self.gpu, &self.pipelines, rows)) {
+            Some(KernelVariant::AttentionSplit { tile, .. }) => (KeySplit { tile, ..self.memory.split }, u32::MAX),
+            Some(KernelVariant::AttentionTile { queries, .. }) => (self.memory.split, queries),
+            _ => (self.memory.split, u32::MAX),
+        }
+    }
+
     /// Encodes and submits, the outputs in segments of as many rows as the logits buffer has.
     #[expect(clippy::too_many_arguments, reason = "a step's parts, each made by another")]
-    fn submit(
+    pub(super) fn submit(
         &mut self,
         step: StepId,
         data: &StepData,
@@ -189,14 +203,12 @@ impl GpuExecutor {
         first_place: u32,
         result: Weak<StepResult>,
     ) -> InFlight {
-        let form = form_of(data.rows.len() as u32);
-        let tile = match KernelVariant::default_attention(self.config.head_dim) {
-            KernelVariant::AttentionTile { queries, .. } if form == Form::Many => queries,
-            _ => u32::MAX,
-        };
-        let tiles = data.tiles(tile);
+        let rows = data.rows.len() as u32;
+        let form = form_of(rows);
+        let (split, queries) = self.attention_tiles(form, rows);
+        let tiles = data.tiles(queries);
         let room = (WORDS_AT / 4) as usize;
-        let mut header = data.pack(&tiles, &records.words, self.memory.split, room, &mut self.words);
+        let mut header = data.pack(&tiles, &records.words, split, room, &mut self.words);
         self.sampler.write(&self.gpu, &mut self.pipelines, &self.memory, records);
         let outputs = header.outputs;
         let wants_logits = asked.iter().any(Asked::wants_logits);
@@ -280,7 +292,7 @@ impl GpuExecutor {
 }
 
 /// Which form so many rows take.
-fn form_of(rows: u32) -> Form {
+pub(super) fn form_of(rows: u32) -> Form {
     match rows {
         0..INTEGER_ROWS => Form::Few,
         INTEGER_ROWS..=FEW_ROWS => Form::Integers,

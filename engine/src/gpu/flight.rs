@@ -91,6 +91,16 @@ pub(super) enum Read {
     Done(Vec<u32>),
 }
 
+impl Read {
+    /// Whether it has not come back yet.
+    pub(super) fn is_waiting(&mut self) -> bool {
+        match self {
+            Self::Pending(read) => matches!(read.poll(), ReadState::Waiting),
+            Self::Done(_) => false,
+        }
+    }
+}
+
 /// Sequences and steps.
 pub(super) struct Flight {
     gpu: Gpu,

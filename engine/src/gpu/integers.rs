@@ -219,7 +219,7 @@ impl<'a> Binder<'a> {
         let mut bindings = vec![(0, Uniform, &memory.step), (2, Read, source.buffer), (3, ReadWrite, &integers.packed)];
         bindings.extend(gather.then_some((1, Read, &memory.step)));
         bindings.extend(norm.as_ref().map(|norm| (7, Read, norm)));
-        self.dispatch(Kernel::Fixed(KernelVariant::Quantize { workgroup: 64 }), shape, rows, &bindings)
+        self.dispatch(Kernel::Quantize, shape, rows, &bindings)
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a product reads and writes")]

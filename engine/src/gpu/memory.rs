@@ -29,10 +29,11 @@ pub(super) struct StepMemory {
     pub(super) scratch_bytes: u64,
 }
 
-/// A buffer of keys and values for each layer; `None` if the device has no memory for them.
+/// A buffer of keys and values for each layer; `None` if the device has no memory for them. They have one block more than sequences
+/// are told of: [rehearsals](super::rehearsal) write there.
 pub(crate) async fn allocate_cache(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> Option<Vec<wgpu::Buffer>> {
     let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
-    let slots = u64::from(capacity.blocks) * u64::from(capacity.block_size);
+    let slots = u64::from(capacity.blocks + 1) * u64::from(capacity.block_size);
     let layer_bytes = slots * u64::from(config.kv_width()) * 2 * element_bytes;
     if gpu.pretended_cache_bytes().is_some_and(|most| layer_bytes * u64::from(config.layers) > most) {
         return None;
@@ -72,7 +73,7 @@ const RECORD_BYTES: u64 = quantize::RECORD_WORDS as u64 * 4;
 pub(super) const WORDS_AT: u64 = 256;
 
 /// Parts of keys over all rows of a step with few rows.
-const MOST_PARTS: u32 = 1024;
+pub(super) const MOST_PARTS: u32 = 1024;
 
 impl StepMemory {
     pub(super) fn new(

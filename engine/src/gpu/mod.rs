@@ -10,12 +10,15 @@
 //! - `flight`: steps that were not read back yet, and the sequences they belong to
 //! - [`profile`]: where a step's time goes
 //! - [`check`]: kernels against their twins, also in browsers
-//! - [`trial`]: one operation on made-up operands, to try kernel variants on
+//! - [`trial`]: one operation on made-up operands, to try kernel variants on; `stopwatch`: how long they take
+//! - [`tuned_op`]: operations by value, `choices`: which variants were chosen for them
+//! - [`tunable`]: an executor whose choices change while it is in use; [`rehearsal`]: steps that serve nobody
 //! - `readback`: bringing tokens and logits back
 //! - [`executor`](GpuExecutor): a step
 
 mod binder;
 pub mod check;
+mod choices;
 pub mod device;
 mod dispatch;
 mod executor;
@@ -27,12 +30,17 @@ mod memory;
 mod pipelines;
 pub mod profile;
 mod readback;
+pub mod rehearsal;
 mod sampler;
+mod stopwatch;
 pub mod trial;
+pub mod tunable;
+pub mod tuned_op;
 mod weights;
 
-pub use device::{Gpu, GpuError, GpuOptions};
+pub use device::{Gpu, GpuError, GpuOptions, KernelLimits, PlantedFault};
 pub use executor::GpuExecutor;
 pub(crate) use memory::{MAX_OUTPUTS, allocate_cache};
 pub use profile::KernelTime;
+pub use tunable::TunableExecutor;
 pub use weights::GpuWeights;

@@ -4,6 +4,7 @@
 //! pipelines. Bind group layouts are explicit, so that all variants of an operation take the same bind group.
 
 use super::Gpu;
+use super::choices::Choices;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{KernelShape, render};
 use std::collections::HashMap;
@@ -23,10 +24,26 @@ pub(super) type BindingKinds = Vec<(u32, Access)>;
 
 #[derive(Default)]
 pub(super) struct Pipelines {
+    /// Which variants were chosen.
+    pub(super) choices: Choices,
     layouts: HashMap<BindingKinds, wgpu::BindGroupLayout>,
     compiled: HashMap<String, wgpu::ComputePipeline>,
     /// What the device says to kernels compiled since [`Pipelines::refusal`] was last asked: a kernel's name, and an error if any.
-    verdicts: Vec<(&'static str, Verdict)>,
+    verdicts: Verdicts,
+}
+
+/// What the device will say to kernels, by name.
+pub(super) type Verdicts = Vec<(&'static str, Verdict)>;
+
+/// The first that the device's compiler refused, and why.
+pub(super) async fn first_refusal(verdicts: Verdicts) -> Option<(&'static str, String)> {
+    let mut first = None;
+    for (kernel, verdict) in verdicts {
+        if let Some(error) = verdict.await {
+            first = first.or(Some((kernel, error.to_string())));
+        }
+    }
+    first
 }
 
 type Verdict = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
@@ -69,7 +86,7 @@ impl Pipelines {
         }
         gpu.count_object();
         let bind_group_layout = self.layout(gpu, kinds);
-        let source = if gpu.pretends_to_refuse(variant.kernel()) { format!("{source}\nrefused") } else { source };
+        let text = gpu.planted(variant, &source);
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
@@ -78,7 +95,7 @@ impl Pipelines {
         });
         let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(variant.kernel()),
-            source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
+            source: wgpu::ShaderSource::Wgsl(text.as_ref().into()),
         });
         let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(variant.kernel()),
@@ -99,12 +116,18 @@ impl Pipelines {
 
     /// The first kernel that the device's compiler refused since the last call, and why.
     pub(super) async fn refusal(&mut self) -> Option<(&'static str, String)> {
-        let mut first = None;
-        for (kernel, verdict) in std::mem::take(&mut self.verdicts) {
-            if let Some(error) = verdict.await {
-                first = first.or(Some((kernel, error.to_string())));
-            }
+        first_refusal(self.take_verdicts()).await
+    }
+
+    /// The same for whoever may not hold the pipelines while waiting; see [`first_refusal`].
+    pub(super) fn take_verdicts(&mut self) -> Verdicts {
+        std::mem::take(&mut self.verdicts)
+    }
+
+    /// Forgets a pipeline that turned out to be refused.
+    pub(super) fn forget(&mut self, variant: &KernelVariant, shape: &KernelShape) {
+        if let Ok(source) = render(variant, shape) {
+            self.compiled.remove(&source);
         }
-        first
     }
 }

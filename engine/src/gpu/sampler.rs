@@ -14,6 +14,7 @@ use crate::graph::{Activation, RowSet};
 use crate::kernels::KernelVariant;
 use crate::kernels::sample::SampleRecords;
 use crate::kernels::source::KernelShape;
+use crate::kernels::variant::MOST_CHUNKS;
 use Access::{Read, ReadWrite, Uniform};
 
 /// Steps whose sampled tokens have places of their own.
@@ -45,42 +46,45 @@ impl Sampler {
     pub(super) fn new(binder: &mut Binder<'_>, max_chunks: u32) -> Self {
         let (gpu, config, memory) = (binder.gpu, binder.config, binder.memory);
         let software = gpu.is_software();
-        let (workgroup, chunks) = if software { (4, 2) } else { (256, 32) };
         let outputs = u64::from(memory.max_outputs);
         let sampled = binder.sampled.clone();
         let entries = storage(gpu, "biases and penalties", ENTRIES_BYTES);
         let least = storage(gpu, "least candidates", outputs * 8);
-        let best = storage(gpu, "best of parts", outputs * u64::from(chunks) * 16);
+        let best = storage(gpu, "best of parts", outputs * u64::from(MOST_CHUNKS) * 16);
         let logits = memory.activation(Activation::Logits);
         let shape = KernelShape::Logits { vocabulary: config.vocabulary, stride: Activation::Logits.stride(config) };
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
-        let mut bind = |variant, bindings: &[(u32, Access, &wgpu::Buffer)]| {
+        let mut bind = |kernel, bindings: &[(u32, Access, &wgpu::Buffer)]| {
             let all = [&[header, words], bindings].concat();
-            binder.dispatch(Kernel::Fixed(variant), shape.clone(), RowSet::Outputs, &all)
+            binder.dispatch(kernel, shape.clone(), RowSet::Outputs, &all)
         };
         let filter_workgroup = if software { 16 } else { 128 };
         Self {
             adjust: bind(
-                KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } },
+                Kernel::Fixed(KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } }),
                 &[(2, ReadWrite, logits), (3, Read, &entries), (4, Read, &sampled)],
             ),
             filter: bind(
-                KernelVariant::SampleFilter { workgroup: filter_workgroup },
+                Kernel::Fixed(KernelVariant::SampleFilter { workgroup: filter_workgroup }),
                 &[(2, Read, logits), (3, ReadWrite, &least)],
             ),
-            scan: bind(
-                KernelVariant::SampleScan { workgroup, chunks },
-                &[(2, Read, logits), (3, Read, &least), (4, ReadWrite, &best)],
-            ),
-            pick: bind(
-                KernelVariant::SamplePick { workgroup: chunks, chunks },
-                &[(2, Read, &best), (3, ReadWrite, &sampled)],
-            ),
+            scan: bind(Kernel::Scan, &[(2, Read, logits), (3, Read, &least), (4, ReadWrite, &best)]),
+            pick: bind(Kernel::Pick, &[(2, Read, &best), (3, ReadWrite, &sampled)]),
             scratch_bytes: sampled.size() + entries.size() + least.size() + best.size(),
             sampled,
             entries,
             max_chunks,
         }
+    }
+
+    /// All of them.
+    pub(super) fn all(&mut self) -> [&mut Dispatch; 4] {
+        [&mut self.adjust, &mut self.filter, &mut self.scan, &mut self.pick]
+    }
+
+    /// What finds tokens, whose variant may be chosen.
+    pub(super) fn scan(&self) -> &Dispatch {
+        &self.scan
     }
 
     /// The first place of a step's tokens; `ring` counts steps.

@@ -6,10 +6,11 @@
 //! small uniform changes.
 
 use super::KernelVariant;
-use crate::weights::TensorLayout;
+use crate::weights::{TensorLayout, WeightFormat};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -198,6 +199,12 @@ pub struct HeadsShape {
 /// A weight matrix, or the part of one that fits a binding.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WeightShape {
+    /// How it is stored; [`WeightShape::new`] says the rest of it in the templates' words.
+    #[serde(skip)]
+    pub weight_format: WeightFormat,
+    /// Columns of the matrix.
+    #[serde(skip)]
+    pub cols: u32,
     format: &'static str,
     bits: u32,
     group: u32,
@@ -221,6 +228,8 @@ impl WeightShape {
     pub fn new(layout: &TensorLayout, part_start: u32, part_rows: u32, base: u32) -> Self {
         let quantization = layout.format.quantization();
         Self {
+            weight_format: layout.format,
+            cols: layout.cols,
             format: layout.format.name(),
             bits: quantization.map_or(0, |q| q.bits),
             group: quantization.map_or(0, |q| q.group),
@@ -250,4 +259,36 @@ pub fn render(variant: &KernelVariant, shape: &KernelShape) -> Result<String, mi
     // Browsers want subgroups enabled by a directive that naga, which compiles natively, does not know yet.
     let browser = cfg!(target_arch = "wasm32");
     template.render(context! { ..context! { browser }, ..Value::from(Serde(variant)), ..Value::from(Serde(shape)) })
+}
+
+/// A hash of a kernel's source: its template and all that it includes. Another hash, another kernel: nothing that was measured
+/// of the one holds for the other. `None` if there is no kernel of this name.
+pub fn source_hash(kernel: &str) -> Option<String> {
+    let text = |name: &str| FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
+    let own = format!("{kernel}.wgsl");
+    text(&own)?;
+    let mut names = vec![own];
+    let mut at = 0;
+    while let Some(name) = names.get(at) {
+        let included =
+            text(name).unwrap_or_default().split("include \"").skip(1).filter_map(|rest| rest.split('"').next());
+        let new: Vec<String> = included.map(str::to_owned).filter(|name| !names.contains(name)).collect();
+        names.extend(new);
+        at += 1;
+    }
+    names.sort();
+    let mut digest = Sha256::new();
+    for name in &names {
+        digest.update(text(name).unwrap_or_default());
+    }
+    Some(digest.finalize()[..8].iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}")))
+}
+
+/// Names of all kernels.
+pub fn kernels() -> impl Iterator<Item = &'static str> {
+    FILES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !name.starts_with("shared/"))
+        .map(|name| name.trim_end_matches(".wgsl"))
 }

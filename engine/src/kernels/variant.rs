@@ -146,6 +146,9 @@ pub enum KernelVariant {
     },
 }
 
+/// Parts of a row of logits that there is room for.
+pub const MOST_CHUNKS: u32 = 32;
+
 impl KernelVariant {
     /// Name of the WGSL file, without its ending.
     pub fn kernel(&self) -> &'static str {
@@ -272,6 +275,19 @@ impl KernelVariant {
             32 | 64 | 128 => Self::AttentionTile { workgroup: 128, queries: 16, tile: 32 },
             _ => Self::Attention { workgroup: 64 },
         }
+    }
+
+    /// The search for the best tokens.
+    pub fn default_scan(software: bool) -> Self {
+        let (workgroup, chunks) = if software { (4, 2) } else { (256, MOST_CHUNKS) };
+        Self::SampleScan { workgroup, chunks }
+    }
+
+    /// What picks the best of a scan's parts.
+    #[must_use]
+    pub fn pick(&self) -> Self {
+        let chunks = if let Self::SampleScan { chunks, .. } = *self { chunks } else { MOST_CHUNKS };
+        Self::SamplePick { workgroup: chunks, chunks }
     }
 
     /// Whether it multiplies 8-bit integers, which [`KernelVariant::Quantize`] makes.

@@ -7,6 +7,7 @@
 use super::placement::Placement;
 use super::store::{Device, Store};
 use super::{LoadError, LoadOptions, MemoryUse, StepCost};
+use crate::gpu::TunableExecutor;
 use crate::model::family::Naming;
 use crate::model::{ModelConfig, hugging_face};
 use tilewright_formats::{FileStream, gguf};
@@ -38,6 +39,8 @@ pub struct Loaded {
     pub config: ModelConfig,
     /// What computes its steps.
     pub executor: Box<dyn Executor>,
+    /// The same, for a tuner; `None` on the CPU.
+    pub tunable: Option<TunableExecutor>,
     /// The metadata of its GGUF file, where tokenizer and chat template are.
     pub gguf: Option<gguf::Metadata>,
     /// What it takes.
@@ -104,6 +107,13 @@ impl Loader {
         }
         let config = self.placement.config.ok_or(LoadError::Order("finish before any file"))?;
         let ready = self.placement.store.executor(&config, &self.options).await?;
-        Ok(Loaded { config, executor: ready.executor, gguf: self.gguf, memory: ready.memory, cost: ready.cost })
+        Ok(Loaded {
+            config,
+            executor: ready.executor,
+            tunable: ready.tunable,
+            gguf: self.gguf,
+            memory: ready.memory,
+            cost: ready.cost,
+        })
     }
 }

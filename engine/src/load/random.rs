@@ -69,7 +69,14 @@ pub async fn load_shape(
         }
     }
     let ready = store.executor(&config, options).await?;
-    Ok(Loaded { config, executor: ready.executor, gguf: None, memory: ready.memory, cost: ready.cost })
+    Ok(Loaded {
+        config,
+        executor: ready.executor,
+        tunable: ready.tunable,
+        gguf: None,
+        memory: ready.memory,
+        cost: ready.cost,
+    })
 }
 
 /// Bytes of a shape's matrices in the canonical layout.

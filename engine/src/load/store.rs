@@ -2,12 +2,12 @@
 
 use super::LoadError;
 use super::capacity::{
-    CPU_ROWS, DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS, StepCost,
-    capacity, kv_bytes,
+    BLOCK_SIZE, CPU_ROWS, DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS,
+    StepCost, capacity, kv_bytes,
 };
 use crate::cpu::reference::{CpuReference, ReferenceWeights};
 use crate::cpu::{CpuExecutor, CpuWeights};
-use crate::gpu::{Gpu, GpuExecutor, GpuWeights, allocate_cache};
+use crate::gpu::{Gpu, GpuExecutor, GpuWeights, TunableExecutor, allocate_cache};
 use crate::model::{ModelConfig, Role, WeightKey};
 use crate::weights::{TensorLayout, WeightRows};
 use tilewright_plan::{Capacity, Executor};
@@ -33,6 +33,7 @@ pub(super) enum Store {
 /// An executor, and what it takes.
 pub(super) struct Ready {
     pub(super) executor: Box<dyn Executor>,
+    pub(super) tunable: Option<TunableExecutor>,
     pub(super) memory: MemoryUse,
     pub(super) cost: StepCost,
 }
@@ -111,9 +112,10 @@ impl Store {
                 };
                 let gpu = weights.gpu().clone();
                 let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
-                let sized = |options: &LoadOptions| {
-                    capacity(config, options, rows, gpu.max_binding_bytes, depth, element_bytes)
-                };
+                // A layer's keys and values are one binding, which has a block more than sequences are told of.
+                let spare = u64::from(BLOCK_SIZE * config.kv_width()) * 2 * element_bytes;
+                let most = gpu.max_binding_bytes.saturating_sub(spare);
+                let sized = |options: &LoadOptions| capacity(config, options, rows, most, depth, element_bytes);
                 // Nobody can say how much memory a device has left, so it is asked: for what is wanted, then for half of that.
                 let mut options = options.clone();
                 let (capacity, cache) = loop {
@@ -141,7 +143,8 @@ impl Store {
                     scratch_bytes: executor.scratch_bytes(),
                 };
                 let cost = StepCost { dispatches: executor.decode_dispatches(), weight_bytes };
-                Ok(Ready { executor: Box::new(executor), memory, cost })
+                let tunable = TunableExecutor::new(executor);
+                Ok(Ready { executor: Box::new(tunable.clone()), tunable: Some(tunable), memory, cost })
             }
         }
     }
@@ -155,5 +158,5 @@ fn on_cpu(
     weight_bytes: u64,
 ) -> Ready {
     let memory = MemoryUse { weights_bytes, kv_bytes: kv_bytes(config, capacity, 4), scratch_bytes: 0 };
-    Ready { executor, memory, cost: StepCost { dispatches: 0, weight_bytes } }
+    Ready { executor, tunable: None, memory, cost: StepCost { dispatches: 0, weight_bytes } }
 }

@@ -1,0 +1,334 @@
+//! One operation on made-up operands, to try kernel variants on: is the answer right on this device, and how long does it take.
+//!
+//! A tuner asks both of every candidate, in this order. The operands are as large as the model's, since a kernel's speed depends on
+//! its shapes, and there are several copies of what is large, read in turn: in a model each layer has its own, and a copy that
+//! stays in the cache would make every variant look fast. Memory for them comes back when the trial ends, and a device that has
+//! none refuses the trial, not the model.
+
+mod heads;
+mod products;
+mod rows;
+
+use super::dispatch::{Counts, workgroups};
+use super::pipelines::{BindingKinds, Pipelines};
+use super::stopwatch::{MOST_PASSES, Stopwatch};
+use super::tuned_op::TunedOp;
+use super::{Gpu, GpuError};
+use crate::graph::RowSet;
+use crate::kernels::KernelVariant;
+use crate::kernels::source::KernelShape;
+use crate::sampling::random::philox;
+use std::collections::HashMap;
+use thiserror::Error;
+
+pub use super::tuned_op::{ProductForm, ProductOp};
+
+/// Why a variant was not tried to the end.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum TrialError {
+    /// The device's compiler refused it.
+    #[error("the device refused {variant:?}: {reason}")]
+    Refused {
+        /// Which.
+        variant: KernelVariant,
+        /// What the device said.
+        reason: String,
+    },
+    /// The device has no memory left for the operands.
+    #[error("the device has no memory for operands to try kernels on")]
+    NoMemory,
+    /// The device itself failed.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+/// Operands of one operation, on a device.
+pub struct Trial {
+    gpu: Gpu,
+    op: TunedOp,
+    pipelines: Pipelines,
+    /// `None` where a device has no timestamps.
+    stopwatch: Option<Stopwatch>,
+    /// By what variants differ in that operands depend on; made when first asked for.
+    operands: HashMap<u32, Operands>,
+    compiled: HashMap<KernelVariant, wgpu::ComputePipeline>,
+}
+
+/// What one run reads and writes.
+struct Operands {
+    shape: KernelShape,
+    kinds: BindingKinds,
+    counts: Counts,
+    bind_groups: Vec<wgpu::BindGroup>,
+    /// Computes what is compared from what the variant wrote.
+    then: Option<Then>,
+    out: wgpu::Buffer,
+    /// Stretches of `out` that are compared, bytes: begin and length.
+    compared: Vec<(u64, u64)>,
+    /// The largest error of what they hold, one after the other.
+    judge: Judge,
+    buffers: Vec<wgpu::Buffer>,
+}
+
+type Judge = Box<dyn Fn(&[u32]) -> f32>;
+
+/// A kernel that runs after the one that is tried.
+struct Then {
+    variant: KernelVariant,
+    shape: KernelShape,
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+}
+
+impl Drop for Operands {
+    fn drop(&mut self) {
+        // In a browser memory comes back at once this way, and otherwise when garbage is collected.
+        self.buffers.iter().for_each(wgpu::Buffer::destroy);
+        self.out.destroy();
+    }
+}
+
+impl Trial {
+    /// Nothing is made yet.
+    pub fn new(gpu: &Gpu, op: impl Into<TunedOp>) -> Self {
+        Self {
+            gpu: gpu.clone(),
+            op: op.into(),
+            pipelines: Pipelines::default(),
+            stopwatch: Stopwatch::new(gpu),
+            operands: HashMap::new(),
+            compiled: HashMap::new(),
+        }
+    }
+
+    /// What is tried.
+    pub fn op(&self) -> &TunedOp {
+        &self.op
+    }
+
+    /// Largest error, relative to one plus the magnitude, that counts as right.
+    pub fn tolerance(&self) -> f32 {
+        match self.op {
+            TunedOp::Product(_) => 2e-3,
+            TunedOp::AttentionSplit(_) | TunedOp::AttentionTile(_) | TunedOp::RmsNorm { .. } => 1e-4,
+            // A code that lies between two may go either way.
+            TunedOp::Quantize(_) => 0.03,
+            TunedOp::SampleScan { .. } => 0.0,
+        }
+    }
+
+    /// Whether the GPU itself can tell the time.
+    pub fn has_timestamps(&self) -> bool {
+        self.stopwatch.is_some()
+    }
+
+    /// Compiles a variant, unless that was done before.
+    ///
+    /// # Errors
+    /// When the device refuses the variant, has no memory for operands, or fails.
+    pub async fn compile(&mut self, variant: &KernelVariant) -> Result<(), TrialError> {
+        if self.compiled.contains_key(variant) {
+            return Ok(());
+        }
+        let key = key(variant);
+        if !self.operands.contains_key(&key) {
+            let operands = self.make(variant).await?;
+            self.operands.insert(key, operands);
+        }
+        let operands = &self.operands[&key];
+        let pipeline = self.pipelines.pipeline(&self.gpu, &operands.kinds, variant, &operands.shape);
+        if let Some((_, reason)) = self.pipelines.refusal().await {
+            return Err(TrialError::Refused { variant: *variant, reason });
+        }
+        self.compiled.insert(*variant, pipeline);
+        Ok(())
+    }
+
+    /// Operands, of which fewer copies are made where memory is short.
+    async fn make(&mut self, variant: &KernelVariant) -> Result<Operands, TrialError> {
+        for cold_bytes in [COLD_BYTES, 0] {
+            let scope = self.gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+            let operands = match self.op {
+                TunedOp::Product(op) => self.product(&op, variant.is_packed(), cold_bytes),
+                TunedOp::AttentionSplit(op) | TunedOp::AttentionTile(op) => self.attention(&op, variant),
+                TunedOp::Quantize(op) => self.quantize(&op),
+                TunedOp::RmsNorm { width, rows } => self.rms_norm(width, rows),
+                TunedOp::SampleScan { vocabulary, rows } => self.scan(vocabulary, rows, variant),
+            };
+            if scope.pop().await.is_none() {
+                return Ok(operands);
+            }
+        }
+        Err(TrialError::NoMemory)
+    }
+
+    /// Runs a variant once and compares what it wrote with the twin: the largest error, relative to one plus the magnitude.
+    ///
+    /// # Errors
+    /// When the device refuses the variant, has no memory for operands, or fails.
+    pub async fn check(&mut self, variant: &KernelVariant) -> Result<f32, TrialError> {
+        self.compile(variant).await?;
+        let operands = &self.operands[&key(variant)];
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(&operands.out, 0, None);
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.dispatch(&mut pass, variant, 1);
+            if let Some(then) = &operands.then {
+                let [x, y, z] = workgroups(&then.variant, &then.shape, RowSet::Step, &operands.counts);
+                pass.set_pipeline(&then.pipeline);
+                pass.set_bind_group(0, &then.bind_group, &[]);
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        let bytes = operands.compared.iter().map(|(_, length)| length).sum();
+        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("trial"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut at = 0;
+        for &(begin, length) in &operands.compared {
+            encoder.copy_buffer_to_buffer(&operands.out, begin, &staging, at, length);
+            at += length;
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        let (sender, mapped) = futures_channel::oneshot::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone when nobody waits any more.
+            let _ = sender.send(result);
+        });
+        self.gpu.wait();
+        let _ = mapped.await;
+        self.gpu.check()?;
+        let error = match staging.get_mapped_range(..) {
+            Ok(view) => (operands.judge)(bytemuck::cast_slice(&view)),
+            Err(_) => f32::INFINITY,
+        };
+        staging.destroy();
+        Ok(error)
+    }
+
+    /// Runs a variant so many times, one after the other in one pass, and waits until that is done.
+    ///
+    /// # Errors
+    /// When the device refuses the variant, has no memory for operands, or fails.
+    pub async fn run(&mut self, variant: &KernelVariant, times: u32) -> Result<(), TrialError> {
+        self.compile(variant).await?;
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.dispatch(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()), variant, times);
+        self.gpu.queue.submit([encoder.finish()]);
+        Ok(self.gpu.idle().await?)
+    }
+
+    /// Runs variants, each so many times in a pass of its own, by one submission; microseconds of each pass by the GPU's own
+    /// clock. Fewer where there are too many, or none where the device has no such clock.
+    ///
+    /// # Errors
+    /// When the device refuses a variant, has no memory for operands, or fails.
+    pub async fn time(&mut self, runs: &[(KernelVariant, u32)]) -> Result<Vec<f64>, TrialError> {
+        let runs = &runs[..runs.len().min(MOST_PASSES as usize)];
+        for (variant, _) in runs {
+            self.compile(variant).await?;
+        }
+        let Some(stopwatch) = &self.stopwatch else { return Ok(Vec::new()) };
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for (index, (variant, times)) in (0_u32..).zip(runs) {
+            let timestamp_writes = Some(stopwatch.writes(index));
+            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+            self.dispatch(&mut encoder.begin_compute_pass(&descriptor), variant, *times);
+        }
+        stopwatch.resolve(&mut encoder, runs.len() as u32);
+        self.gpu.queue.submit([encoder.finish()]);
+        let times = stopwatch.read(&self.gpu, runs.len() as u32).await;
+        self.gpu.check()?;
+        Ok(times)
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, variant: &KernelVariant, times: u32) {
+        let (Some(operands), Some(pipeline)) = (self.operands.get(&key(variant)), self.compiled.get(variant)) else {
+            return;
+        };
+        let [x, y, z] = workgroups(variant, &operands.shape, RowSet::Step, &operands.counts);
+        pass.set_pipeline(pipeline);
+        for bind_group in operands.bind_groups.iter().cycle().take(times as usize) {
+            pass.set_bind_group(0, bind_group, &[]);
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    /// Compiles what comes after the variant that is tried.
+    fn then(
+        &mut self,
+        variant: KernelVariant,
+        shape: KernelShape,
+        kinds: &BindingKinds,
+        bind_group: wgpu::BindGroup,
+    ) -> Then {
+        let pipeline = self.pipelines.pipeline(&self.gpu, kinds, &variant, &shape);
+        Then { variant, shape, pipeline, bind_group }
+    }
+}
+
+/// Copies are made until they are so large, bytes: more than caches hold.
+const COLD_BYTES: u64 = 192 << 20;
+const MOST_COPIES: u64 = 16;
+
+/// Added to the mean square of a normalized row.
+const EPS: f32 = 1e-5;
+
+/// What of a variant its operands depend on: whether they are integers, how keys are split or queries taken together, or how many
+/// parts a row has.
+fn key(variant: &KernelVariant) -> u32 {
+    match *variant {
+        KernelVariant::AttentionSplit { tile, .. } => tile,
+        KernelVariant::AttentionTile { queries, .. } => queries,
+        KernelVariant::SampleScan { chunks, .. } => chunks,
+        _ => variant.is_packed().into(),
+    }
+}
+
+/// The largest error of floats.
+fn close(expected: Vec<f32>) -> Judge {
+    Box::new(move |words| {
+        let error = |(word, e): (&u32, &f32)| (f32::from_bits(*word) - e).abs() / (1.0 + e.abs());
+        // What is not a number is as wrong as can be.
+        let worse = |worst: f32, error: f32| if error.is_nan() { f32::INFINITY } else { worst.max(error) };
+        match words.get(..expected.len()) {
+            Some(words) => words.iter().zip(&expected).map(error).fold(0.0, worse),
+            None => f32::INFINITY,
+        }
+    })
+}
+
+/// Rows that are compared: all, or of many some at every place that a tile has.
+fn compared_rows(rows: u32) -> Vec<u32> {
+    const MOST: u32 = 72;
+    if rows <= MOST {
+        return (0..rows).collect();
+    }
+    let mut some: Vec<u32> = (0..MOST - 1).map(|i| (i * rows / MOST).max(i)).chain([rows - 1]).collect();
+    some.dedup();
+    some
+}
+
+/// Random operands.
+struct Random(u32);
+
+impl Random {
+    fn word(&mut self) -> u32 {
+        self.0 += 1;
+        philox([self.0, 0, 0, 0], [5, 77])[0]
+    }
+
+    /// In [-1, 1).
+    fn float(&mut self) -> f32 {
+        self.word() as f32 / 2.0_f32.powi(31) - 1.0
+    }
+
+    fn floats(&mut self, count: u32) -> Vec<f32> {
+        (0..count).map(|_| self.float()).collect()
+    }
+}

@@ -1,0 +1,58 @@
+//! Whether anybody waits for an answer, for work that gives way.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// Whether a service has requests. Clones say the same.
+#[derive(Clone, Debug, Default)]
+pub struct Activity(Rc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    busy: Cell<bool>,
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Activity {
+    /// Whether there are requests.
+    pub fn is_busy(&self) -> bool {
+        self.0.busy.get()
+    }
+
+    /// Resolves when there are none.
+    pub async fn idle(&self) {
+        poll_fn(|context| {
+            if !self.is_busy() {
+                return Poll::Ready(());
+            }
+            self.0.wakers.borrow_mut().push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    pub(crate) fn set(&self, busy: bool) {
+        if self.0.busy.replace(busy) != busy && !busy {
+            self.0.wakers.take().into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn whoever_gives_way_waits_until_the_last_request_is_done() {
+        let activity = Activity::default();
+        assert!(activity.idle().now_or_never().is_some());
+        activity.set(true);
+        let mut waiting = Box::pin(activity.idle());
+        assert!((&mut waiting).now_or_never().is_none() && activity.is_busy());
+        activity.set(false);
+        assert!((&mut waiting).now_or_never().is_some());
+    }
+}

@@ -1,0 +1,306 @@
+//! The tuner of an engine: it runs while nobody waits for an answer, and answers what a page asks of it.
+//!
+//! It begins a while after the model is there, so that a first question goes before it, and anew whenever another GPU computes.
+//! Between two pieces of work, some milliseconds each, it sees whether a request has come, and then waits until all are
+//! answered. What it learns is kept in the browser's storage, where there is one.
+
+use crate::clock::clock;
+use crate::tuning_store::JsTuningStore;
+use futures_util::FutureExt;
+use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
+use futures_util::lock::Mutex;
+use gloo_timers::future::sleep;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+use tilewright_api::ApiError;
+use tilewright_autotune::records::{current_kernels, digest, possible};
+use tilewright_autotune::{Host, Options, Place, Status, Tuner};
+use tilewright_engine::gpu::TunableExecutor;
+use tilewright_host::Activity;
+use tilewright_tuning_db::exchange::export;
+use tilewright_tuning_db::{Browser, Database, Device, ImportReport, ImportRules, Keeper, Provenance, builtin};
+
+/// The first question goes first.
+const BEGIN_AFTER: Duration = Duration::from_millis(1500);
+/// After an answer there may be another question.
+const SETTLE: Duration = Duration::from_millis(300);
+const WHILE_PAUSED: Duration = Duration::from_millis(100);
+/// Timestamps in browsers are rounded so, against timing attacks.
+const TIMESTAMP_QUANTUM_NS: f64 = 100_000.0;
+
+/// `AdapterFacts` of adapter-facts.ts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Facts {
+    vendor: String,
+    architecture: String,
+    device: String,
+    description: String,
+    subgroup_min: u32,
+    subgroup_max: u32,
+    features: Vec<String>,
+    limits: String,
+    browser: Browser,
+}
+
+/// What a page asks: `TuningCommand` of tuning.ts.
+#[derive(Deserialize)]
+#[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
+enum Command {
+    Status,
+    /// Measure what is not known, or everything again.
+    Start {
+        #[serde(default)]
+        again: bool,
+        seconds: Option<f64>,
+    },
+    Pause,
+    Resume,
+    /// Forget what was measured and imported.
+    Reset,
+    Export,
+    Import {
+        file: String,
+    },
+}
+
+/// What a page is answered: `TuningAnswer` of tuning.ts.
+#[derive(Serialize)]
+struct Answer {
+    status: Told,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Value>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    #[serde(flatten)]
+    status: Status,
+    /// Nothing is measured until somebody says so.
+    paused: bool,
+    /// Somebody else's answer goes first.
+    waiting: bool,
+    /// There is a GPU to tune.
+    available: bool,
+    /// Records that were measured here, imported, and that came with the package.
+    records: [usize; 3],
+}
+
+/// The tuner of one engine.
+pub(crate) struct Tuning {
+    model: String,
+    /// Whether anything is measured without being asked for.
+    auto: bool,
+    place: Place,
+    keeper: Rc<Mutex<Keeper>>,
+    gate: Rc<Gate>,
+    status: RefCell<Status>,
+    executor: RefCell<Option<TunableExecutor>>,
+    running: RefCell<Option<AbortHandle>>,
+}
+
+/// Whose turn it is.
+struct Gate {
+    clock: Box<dyn Fn() -> Duration>,
+    activity: Activity,
+    paused: Cell<bool>,
+}
+
+impl Host for Gate {
+    fn clock_us(&self) -> f64 {
+        (self.clock)().as_secs_f64() * 1e6
+    }
+
+    fn now_ms(&self) -> u64 {
+        (self.clock)().as_millis() as u64
+    }
+
+    fn turn(&self) -> LocalBoxFuture<'_, ()> {
+        async {
+            loop {
+                if self.paused.get() {
+                    sleep(WHILE_PAUSED).await;
+                } else if self.activity.is_busy() {
+                    self.activity.idle().await;
+                    sleep(SETTLE).await;
+                } else {
+                    return;
+                }
+            }
+        }
+        .boxed_local()
+    }
+}
+
+impl Tuning {
+    /// Of a model's engine; `facts` is JSON of `AdapterFacts`, and `mode` `auto` or `off`.
+    pub(crate) async fn open(model: String, mode: &str, facts: &str, store: JsTuningStore, activity: Activity) -> Self {
+        let facts: Facts = serde_json::from_str(facts).unwrap_or_default();
+        let device = Device {
+            vendor: facts.vendor,
+            architecture: facts.architecture,
+            device: facts.device,
+            description: facts.description,
+            subgroup_min: facts.subgroup_min,
+            subgroup_max: facts.subgroup_max,
+            features: facts.features.into_iter().collect(),
+            limits_digest: digest(&facts.limits),
+        };
+        let place = Place { device, browser: facts.browser, timer_quantum_ns: TIMESTAMP_QUANTUM_NS };
+        let built_in = builtin::database().unwrap_or_else(|_| Database::default());
+        let mut keeper = Keeper::open(Box::new(store), built_in).await;
+        keeper.forget_stale(&current_kernels()).await;
+        Self {
+            model,
+            auto: mode != "off",
+            keeper: Rc::new(Mutex::new(keeper)),
+            gate: Rc::new(Gate { clock: Box::new(clock()), activity, paused: Cell::new(false) }),
+            status: RefCell::new(Status {
+                device: place.device.clone(),
+                browser: place.browser.clone(),
+                ..Status::default()
+            }),
+            place,
+            executor: RefCell::default(),
+            running: RefCell::default(),
+        }
+    }
+
+    /// Another executor computes; `None`: none that can be tuned.
+    pub(crate) fn attach(self: &Rc<Self>, executor: Option<TunableExecutor>) {
+        *self.executor.borrow_mut() = executor;
+        self.begin(Options { adopt_only: !self.auto, ..Options::default() }, BEGIN_AFTER);
+    }
+
+    /// The engine has ended: its memory is given back.
+    pub(crate) fn end(&self) {
+        self.stop();
+        self.executor.take();
+    }
+
+    fn stop(&self) {
+        if let Some(running) = self.running.take() {
+            running.abort();
+        }
+    }
+
+    fn begin(self: &Rc<Self>, options: Options, after: Duration) {
+        self.stop();
+        let Some(executor) = self.executor.borrow().clone() else { return };
+        let (weak, gate) = (Rc::downgrade(self), Rc::clone(&self.gate));
+        let (keeper, place) = (Rc::clone(&self.keeper), self.place.clone());
+        let options = Options { model: self.model.clone(), ..options };
+        let (tuning, handle) = abortable(async move {
+            sleep(after).await;
+            let tell = |status: &Status| {
+                if let Some(tuning) = weak.upgrade() {
+                    tuning.status.replace(status.clone());
+                }
+            };
+            Tuner::new(executor, keeper, place, options, &*gate, &tell).run().await;
+        });
+        *self.running.borrow_mut() = Some(handle);
+        wasm_bindgen_futures::spawn_local(tuning.map(drop));
+    }
+
+    /// Does what a page asks; JSON of a `TuningAnswer`.
+    pub(crate) async fn answer(self: &Rc<Self>, command: &str) -> Result<Value, ApiError> {
+        let command: Command = serde_json::from_str(command)
+            .map_err(|error| ApiError::invalid("tuning", format!("this is nothing to ask a tuner: {error}")))?;
+        let (mut file, mut report) = (None, None);
+        match command {
+            Command::Status => {}
+            Command::Start { again, seconds } => {
+                if self.executor.borrow().is_none() {
+                    return Err(ApiError::invalid(
+                        "tuning",
+                        "there is no GPU here whose kernels could be tuned".to_owned(),
+                    ));
+                }
+                let gpu_us = match seconds {
+                    None => Options::default().gpu_us,
+                    Some(seconds) if seconds > 0.0 && seconds <= 3600.0 => seconds * 1e6,
+                    Some(_) => {
+                        return Err(ApiError::invalid("seconds", "seconds must be above 0 and at most 3600".to_owned()));
+                    }
+                };
+                self.gate.paused.set(false);
+                self.begin(Options { again, gpu_us, ..Options::default() }, Duration::ZERO);
+            }
+            Command::Pause => self.gate.paused.set(true),
+            Command::Resume => self.gate.paused.set(false),
+            Command::Reset => {
+                self.stop();
+                self.keeper.lock().await.reset().await;
+                self.begin(Options { adopt_only: true, ..Options::default() }, Duration::ZERO);
+            }
+            Command::Export => {
+                let keeper = self.keeper.lock().await;
+                let mut own = Database::default();
+                for entry in keeper.database().entries().filter(|entry| entry.provenance != Provenance::BuiltIn) {
+                    own.insert(entry.clone());
+                }
+                file = Some(export(&own));
+            }
+            Command::Import { file } => {
+                let kernels = current_kernels();
+                let rules = ImportRules {
+                    kernels: Some(&kernels),
+                    possible: &possible,
+                    now_ms: Some(self.gate.now_ms()),
+                    ..ImportRules::default()
+                };
+                let taken = self.keeper.lock().await.import(file.as_bytes(), &rules).await;
+                let taken = taken.map_err(|error| ApiError::invalid("file", error.to_string()))?;
+                report = Some(told(&taken));
+                self.begin(Options { adopt_only: true, ..Options::default() }, Duration::ZERO);
+            }
+        }
+        let answer = Answer { status: self.told().await, file, report };
+        Ok(serde_json::to_value(&answer).unwrap_or_default())
+    }
+
+    async fn told(&self) -> Told {
+        let keeper = self.keeper.lock().await;
+        let mut records = [0; 3];
+        for (_, provenance) in keeper.database().records() {
+            records[match provenance {
+                Provenance::MeasuredHere => 0,
+                Provenance::Imported => 1,
+                Provenance::BuiltIn => 2,
+            }] += 1;
+        }
+        let mut status = self.status.borrow().clone();
+        status.troubles = keeper.troubles().iter().map(ToString::to_string).collect();
+        Told {
+            status,
+            paused: self.gate.paused.get(),
+            waiting: self.gate.activity.is_busy(),
+            available: self.executor.borrow().is_some(),
+            records,
+        }
+    }
+}
+
+/// `ImportReport` of tuning.ts.
+fn told(report: &ImportReport) -> Value {
+    let skipped: Vec<Value> = report
+        .skipped
+        .iter()
+        .map(|(reason, skipped)| {
+            serde_json::json!({ "reason": reason.code(), "count": skipped.count, "example": skipped.example })
+        })
+        .collect();
+    serde_json::json!({
+        "taken": report.taken.len(),
+        "known": report.known,
+        "skipped": skipped,
+        "unknown_fields": report.unknown_fields,
+        "words": report.to_string(),
+    })
+}
