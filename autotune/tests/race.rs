@@ -1,75 +1,139 @@
-//! Candidates on a software device: who is right is timed, who is wrong or refused is kept with the reason.
+//! Candidates on a software device: who is right is timed, and whoever is wrong, refused or slow is kept with the reason and costs
+//! the others nothing.
 
-use std::time::Instant;
-use tilewright_autotune::{Outcome, RaceOptions, ops, race, space};
+mod lavapipe;
+
+use lavapipe::{Alone, gpu};
+use tilewright_autotune::{Entry, Outcome, Race, RaceOptions, space};
+use tilewright_engine::gpu::PlantedFault;
 use tilewright_engine::gpu::trial::{ProductForm, ProductOp, Trial};
-use tilewright_engine::model::shapes::SHAPES;
+use tilewright_engine::gpu::tuned_op::{HeadsOp, QuantizeOp, TunedOp};
+use tilewright_engine::kernels::KernelVariant;
 use tilewright_engine::weights::{Quantization, WeightFormat};
 use tilewright_engine::{Gpu, GpuOptions};
 
 const FORMAT: WeightFormat = WeightFormat::Quantized(Quantization { bits: 4, group: 32, mins: true });
-const OP: ProductOp = ProductOp { format: FORMAT, outputs: 70, inputs: 96, rows: 5, form: ProductForm::Accumulate };
+const OP: ProductOp =
+    ProductOp { format: FORMAT, outputs: 70, inputs: 96, rows: 5, form: ProductForm::Accumulate, packed: false };
 const LIMITS: space::Limits = space::Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: 1 };
 /// Short, and nobody drops out: what is tested is not who wins.
-const QUICK: RaceOptions = RaceOptions { tolerance: 2e-3, least_us: 100.0, rounds: 1, drop: 1e9 };
+const QUICK: RaceOptions =
+    RaceOptions { tolerance: None, least_us: 100.0, drop: 1e9, slow_us: 200_000.0, slice_us: 10_000.0 };
 
-fn gpu(refuse: &[&str]) -> Gpu {
-    let options = GpuOptions {
-        adapter: Some("llvmpipe".into()),
-        refuse: refuse.iter().map(ToString::to_string).collect(),
-        ..GpuOptions::default()
-    };
-    pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it")
+fn some(op: impl Into<TunedOp>, every: usize) -> Vec<KernelVariant> {
+    space::variants(&op.into(), &LIMITS).into_iter().step_by(every).collect()
 }
 
-/// One of each kernel's variants out of so many.
-fn some(every: usize) -> Vec<tilewright_engine::kernels::KernelVariant> {
-    space::products(&OP, &LIMITS).into_iter().step_by(every).collect()
+fn race(gpu: &Gpu, op: impl Into<TunedOp>, candidates: &[KernelVariant], options: RaceOptions) -> Vec<Entry> {
+    let host = Alone::new();
+    let mut race = Race::new(Trial::new(gpu, op), options, &host);
+    pollster::block_on(race.enter(candidates)).unwrap();
+    pollster::block_on(race.round(2)).unwrap();
+    race.entries().to_vec()
+}
+
+/// The operations of a model's step, of odd sizes.
+fn operations() -> Vec<TunedOp> {
+    let heads = |rows| HeadsOp { heads: 6, kv_heads: 2, head_dim: 64, block_size: 16, kv_half: true, rows };
+    vec![
+        TunedOp::AttentionSplit(heads(1)),
+        TunedOp::AttentionSplit(heads(3)),
+        TunedOp::AttentionTile(heads(70)),
+        TunedOp::Quantize(QuantizeOp { width: 96, order: 4, norm: true, silu: false, rows: 3 }),
+        TunedOp::Quantize(QuantizeOp { width: 2080, order: 8, norm: false, silu: true, rows: 70 }),
+        TunedOp::RmsNorm { width: 90, rows: 70 },
+        TunedOp::SampleScan { vocabulary: 1003, rows: 3 },
+    ]
 }
 
 #[test]
-fn every_variant_keeps_the_device_s_limits_and_there_are_hundreds() {
-    let mut count = 0;
-    for shape in SHAPES {
-        for rows in [1, 8, 32, 480] {
-            for op in ops::products(&shape.config(), FORMAT, rows) {
-                let variants = space::products(&op, &LIMITS);
-                assert!(!variants.is_empty(), "{op:?}");
-                assert!(variants.iter().all(|variant| variant.workgroup_size() <= LIMITS.workgroup_size), "{op:?}");
-                count = count.max(variants.len());
+fn every_variant_keeps_the_device_s_limits_and_there_are_hundreds_of_products() {
+    let mut most = 0;
+    for rows in [1, 8, 32, 512] {
+        for (form, packed) in [
+            (ProductForm::Plain, true),
+            (ProductForm::Accumulate, false),
+            (ProductForm::Gate, rows > 1),
+            (ProductForm::Head, rows > 1),
+        ] {
+            if rows == 512 && form == ProductForm::Gate {
+                continue;
+            }
+            let op = ProductOp { outputs: 9728, inputs: 896, rows, form, packed, ..OP }.into();
+            let variants = space::variants(&op, &LIMITS);
+            assert!(!variants.is_empty(), "{op:?}");
+            assert!(variants.iter().all(|variant| variant.workgroup_size() <= LIMITS.workgroup_size), "{op:?}");
+            assert!(variants.iter().all(|variant| variant.is_packed() == packed), "{op:?}");
+            most = most.max(variants.len());
+        }
+    }
+    assert!(most > 300, "{most}");
+    for op in operations() {
+        assert!(space::variants(&op, &LIMITS).len() >= 5, "{op:?}");
+    }
+}
+
+#[test]
+fn whoever_is_right_is_timed_by_either_clock() {
+    for no_timestamps in [false, true] {
+        let gpu = gpu(GpuOptions { no_timestamps, ..GpuOptions::default() });
+        assert_eq!(gpu.has_timestamps(), !no_timestamps);
+        for packed in [false, true] {
+            let op = ProductOp { packed, ..OP };
+            let entries = race(&gpu, op, &some(op, 40), QUICK);
+            assert!(entries.len() > 2);
+            for entry in &entries {
+                assert!(entry.time_us().is_some_and(|us| us.is_finite()), "{entry:?}");
+                assert!(entry.samples().iter().all(|sample| sample.twice_us.is_some() == no_timestamps), "{entry:?}");
             }
         }
     }
-    assert!(count > 300, "{count}");
 }
 
 #[test]
-fn whoever_is_right_is_timed_and_comes_back_fastest_first() {
-    let started = Instant::now();
-    let mut trial = Trial::new(&gpu(&[]), OP);
-    let clock_us = || started.elapsed().as_secs_f64() * 1e6;
-    let candidates = some(60);
-    let entries = pollster::block_on(race(&mut trial, &candidates, &QUICK, &clock_us)).unwrap();
-    assert_eq!(entries.len(), candidates.len());
-    assert!(entries.iter().all(|entry| matches!(entry.outcome, Outcome::Ok(_))), "{entries:#?}");
-    let times: Vec<f64> = entries.iter().filter_map(tilewright_autotune::Entry::time_us).collect();
-    assert!(times.is_sorted(), "{times:?}");
-}
-
-#[test]
-fn whoever_is_wrong_or_refused_has_no_time_and_costs_the_others_nothing() {
-    let started = Instant::now();
-    let clock_us = || started.elapsed().as_secs_f64() * 1e6;
-    let candidates = some(100);
-    let mut trial = Trial::new(&gpu(&["matvec_packed"]), OP);
-    let entries = pollster::block_on(race(&mut trial, &candidates, &QUICK, &clock_us)).unwrap();
-    for entry in &entries {
-        let refused = matches!(&entry.outcome, Outcome::Refused(reason) if reason.contains("matvec_packed"));
-        assert_eq!(refused, entry.variant.kernel() == "matvec_packed", "{entry:?}");
-        assert_eq!(entry.time_us().is_none(), refused);
+fn variants_of_attention_norms_and_the_sampler_are_right_too() {
+    let gpu = gpu(GpuOptions::default());
+    for op in operations() {
+        let every = if matches!(op, TunedOp::AttentionSplit(_) | TunedOp::AttentionTile(_)) { 5 } else { 2 };
+        for entry in race(&gpu, op, &some(op, every), QUICK) {
+            assert!(matches!(&entry.outcome, Outcome::Ok(samples) if !samples.is_empty()), "{op:?}: {entry:?}");
+        }
     }
-    // No sum of floats is exact, so with no tolerance everybody is wrong.
-    let strict = RaceOptions { tolerance: 0.0, ..QUICK };
-    let entries = pollster::block_on(race(&mut Trial::new(&gpu(&[]), OP), &candidates, &strict, &clock_us)).unwrap();
-    assert!(entries.iter().all(|entry| matches!(entry.outcome, Outcome::Wrong(error) if error > 0.0)), "{entries:#?}");
+}
+
+#[test]
+fn whoever_is_wrong_refused_or_hangs_has_no_time_and_costs_the_others_nothing() {
+    let candidates = some(OP, 45);
+    let [wrong, refused, hanging, slow] = [1, 2, 3, 4].map(|index| candidates[index]);
+    let gpu = gpu(GpuOptions {
+        plant: vec![
+            (wrong, PlantedFault::Wrong),
+            (refused, PlantedFault::Refused),
+            (hanging, PlantedFault::Slow(600_000_000)),
+            (slow, PlantedFault::Slow(20_000)),
+        ],
+        ..GpuOptions::default()
+    });
+    let entries = race(&gpu, OP, &candidates, QUICK);
+    let of = |variant| entries.iter().find(|entry| entry.variant == variant).unwrap();
+    assert_eq!(of(wrong).outcome, Outcome::Wrong);
+    assert!(of(wrong).error.is_some_and(|error| error > 0.1));
+    assert!(
+        matches!(&of(refused).outcome, Outcome::Refused(reason) if reason.contains("matvec") || reason.contains("matmul"))
+    );
+    assert!(matches!(of(hanging).outcome, Outcome::Timeout(us) if us > 200_000.0), "{:?}", of(hanging));
+    let others = entries.iter().filter(|entry| ![wrong, refused, hanging].contains(&entry.variant));
+    assert!(others.clone().all(|entry| entry.time_us().is_some()), "{entries:#?}");
+    // The slow one is right, and last.
+    let slowest = others.max_by(|a, b| a.time_us().unwrap().total_cmp(&b.time_us().unwrap())).unwrap();
+    assert_eq!(slowest.variant, slow, "{entries:#?}");
+}
+
+#[test]
+fn without_any_tolerance_every_sum_of_floats_is_wrong() {
+    let strict = RaceOptions { tolerance: Some(0.0), ..QUICK };
+    for entry in race(&gpu(GpuOptions::default()), OP, &some(OP, 60), strict) {
+        assert_eq!(entry.outcome, Outcome::Wrong, "{entry:?}");
+        assert!(entry.error.is_some_and(|error| error > 0.0 && error < 1e-2), "{entry:?}");
+    }
 }

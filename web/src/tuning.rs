@@ -226,7 +226,10 @@ impl Tuning {
                     None => Options::default().gpu_us,
                     Some(seconds) if seconds > 0.0 && seconds <= 3600.0 => seconds * 1e6,
                     Some(_) => {
-                        return Err(ApiError::invalid("seconds", "seconds must be above 0 and at most 3600".to_owned()));
+                        return Err(ApiError::invalid(
+                            "seconds",
+                            "seconds must be above 0 and at most 3600".to_owned(),
+                        ));
                     }
                 };
                 self.gate.paused.set(false);

@@ -1,0 +1,158 @@
+//! A whole tuning of a small model on a software device: what is known is not measured again, what has changed is, and steps
+//! compute the same before and after.
+
+mod lavapipe;
+
+use futures_util::lock::Mutex;
+use lavapipe::{Alone, gpu};
+use std::cell::RefCell;
+use std::rc::Rc;
+use tilewright_autotune::records::{current_kernels, possible};
+use tilewright_autotune::status::{OperationState, State};
+use tilewright_autotune::{Options, Place, RaceOptions, Status, Tuner};
+use tilewright_engine::gpu::TunableExecutor;
+use tilewright_engine::kernels::source::source_hash;
+use tilewright_engine::load::load_shape;
+use tilewright_engine::model::shapes::Shape;
+use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions};
+use tilewright_tuning_db::exchange::export;
+use tilewright_tuning_db::store::MemoryStore;
+use tilewright_tuning_db::{Database, Entry, ImportRules, Item, Keeper, Outcome, Provenance};
+
+const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
+
+struct Tuned {
+    status: Status,
+    keeper: Rc<Mutex<Keeper>>,
+    executor: TunableExecutor,
+}
+
+fn quick() -> Options {
+    let race = RaceOptions { least_us: 200.0, ..RaceOptions::default() };
+    Options { model: "small".to_owned(), gpu_us: 300_000.0, race, ..Options::default() }
+}
+
+fn executor(gpu: Gpu) -> TunableExecutor {
+    let loaded = pollster::block_on(load_shape(Device::Gpu(gpu), &SMALL, &LoadOptions::default(), &mut |_, _| ()));
+    loaded.unwrap().tunable.expect("a GPU's executor can be tuned")
+}
+
+fn keeper(entries: Vec<Entry>) -> Rc<Mutex<Keeper>> {
+    let mut known = Database::default();
+    for entry in entries {
+        known.insert(entry);
+    }
+    Rc::new(Mutex::new(pollster::block_on(Keeper::open(Box::new(MemoryStore::default()), known))))
+}
+
+fn tune(gpu: Gpu, keeper: Rc<Mutex<Keeper>>, options: Options) -> Tuned {
+    let (host, place) = (Alone::new(), Place::native(&gpu));
+    let executor = executor(gpu);
+    let shown = RefCell::new(0);
+    let tell = |_: &Status| *shown.borrow_mut() += 1;
+    let status =
+        pollster::block_on(Tuner::new(executor.clone(), Rc::clone(&keeper), place, options, &host, &tell).run());
+    assert!(*shown.borrow() > 3, "progress was told");
+    Tuned { status, keeper, executor }
+}
+
+fn entries(keeper: &Mutex<Keeper>) -> Vec<Entry> {
+    pollster::block_on(keeper.lock()).database().entries().cloned().collect()
+}
+
+#[test]
+fn what_was_measured_is_known_the_next_time_and_what_has_changed_is_measured_again() {
+    let first = tune(gpu(GpuOptions::default()), keeper(Vec::new()), quick());
+    assert_eq!((first.status.state, &first.status.error), (State::Done, &None));
+    assert!(first.status.measured > 12, "{}", first.status.measured);
+    assert!(first.status.operations.iter().all(|op| op.state == OperationState::Measured && op.default_us.is_some()));
+
+    let second = tune(gpu(GpuOptions::default()), keeper(entries(&first.keeper)), quick());
+    assert_eq!((second.status.state, second.status.measured), (State::Done, 0));
+    assert!(second.status.operations.iter().all(|op| op.state == OperationState::Known));
+    // What the trials kept is used, and nothing else.
+    let chosen = |status: &Status| status.operations.iter().map(|op| op.chosen.clone()).collect::<Vec<_>>();
+    assert_eq!(chosen(&second.status), chosen(&first.status));
+
+    // Attention has another source than when it was measured.
+    let stale = |entry: Entry| match entry.item {
+        Item::Record(mut record) if record.kernel == "attention_split" => {
+            record.source_hash = "0123456789abcdef".to_owned();
+            Entry::new(Item::Record(record), Provenance::MeasuredHere).unwrap()
+        }
+        item => Entry { item, ..entry },
+    };
+    let changed = entries(&first.keeper).into_iter().map(stale).collect();
+    let third = tune(gpu(GpuOptions::default()), keeper(changed), quick());
+    for op in &third.status.operations {
+        let expected = if op.shape.op == "attention_split" { OperationState::Measured } else { OperationState::Known };
+        assert_eq!(op.state, expected, "{}", op.label);
+    }
+}
+
+#[test]
+fn what_others_measured_is_checked_here_before_it_is_used_and_what_is_wrong_here_is_not() {
+    let first = tune(gpu(GpuOptions::default()), keeper(Vec::new()), quick());
+    // A file says that some variant takes no time at all.
+    let mut database = Database::default();
+    let mut best = None;
+    for entry in entries(&first.keeper) {
+        let Item::Record(mut record) = entry.item else { continue };
+        let is_product = record.shape.op.starts_with("product") && record.outcome == Outcome::Ok;
+        if is_product && record.shape.m == 1 && best.is_none() && record.samples_ns.len() > 1 {
+            record.samples_ns = vec![1.0; 5];
+            best = Some(record.clone());
+        }
+        database.insert(Entry::new(Item::Record(record), Provenance::MeasuredHere).unwrap());
+    }
+    let best = best.expect("a product was measured");
+    let variant = best.variant().decode().unwrap();
+    let kernels = current_kernels();
+    let rules = ImportRules { kernels: Some(&kernels), possible: &possible, ..ImportRules::default() };
+    for plant in [Vec::new(), vec![(variant, tilewright_engine::gpu::PlantedFault::Wrong)]] {
+        let is_wrong = !plant.is_empty();
+        let keeper = keeper(Vec::new());
+        let report =
+            pollster::block_on(async { keeper.lock().await.import(export(&database).as_bytes(), &rules).await });
+        assert!(report.unwrap().taken.len() > 12);
+        let adopted =
+            tune(gpu(GpuOptions { plant, ..GpuOptions::default() }), keeper, Options { adopt_only: true, ..quick() });
+        assert_eq!((adopted.status.state, adopted.status.measured), (State::Done, 0), "{:?}", adopted.status.error);
+        let op = adopted.status.operations.iter().find(|op| op.shape == best.shape).unwrap();
+        assert_eq!(op.chosen == best.variant(), !is_wrong, "{}: {}", op.label, op.why);
+        assert_eq!(op.why.contains("wrong"), is_wrong, "{}", op.why);
+    }
+}
+
+#[test]
+fn a_choice_that_the_device_refuses_changes_nothing_and_one_that_it_takes_is_used() {
+    let clean = executor(gpu(GpuOptions::default()));
+    let operations = clean.operations(1, 1);
+    let op = operations.iter().find(|op| op.op.rows() == 1 && op.default.kernel() == "matvec").unwrap();
+    let other = tilewright_autotune::space::variants(&op.op, &clean.gpu().limits())
+        .into_iter()
+        .find(|variant| *variant != op.default)
+        .unwrap();
+    let current = |executor: &TunableExecutor| {
+        executor.operations(1, 1).into_iter().find(|known| known.op == op.op).map(|known| known.current)
+    };
+    pollster::block_on(clean.choose(&[(op.op, Some(other))])).unwrap();
+    assert_eq!(current(&clean), Some(other));
+    pollster::block_on(clean.choose(&[(op.op, None)])).unwrap();
+    assert_eq!(current(&clean), Some(op.default));
+
+    let plant = vec![(other, tilewright_engine::gpu::PlantedFault::Refused)];
+    let refusing = executor(gpu(GpuOptions { plant, ..GpuOptions::default() }));
+    let refused = pollster::block_on(refusing.choose(&[(op.op, Some(other))])).unwrap_err();
+    assert!(refused.to_string().contains("refused matvec"), "{refused}");
+    assert_eq!(current(&refusing), Some(op.default));
+    assert!(refusing.gpu().check().is_ok(), "the device goes on");
+}
+
+#[test]
+fn a_hash_of_a_kernel_covers_what_it_includes_and_nothing_else() {
+    let hashes: Vec<_> = ["matvec", "matmul", "attention_split", "rms_norm"].map(source_hash).to_vec();
+    assert!(hashes.iter().all(Option::is_some));
+    assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), hashes.len());
+    assert_eq!(source_hash("no_such_kernel"), None);
+}
