@@ -33,8 +33,8 @@ pub(crate) async fn run(command: Bench) -> Result<(), CliError> {
     };
     let mut loaded = load(&command, &suite, device).await?;
     let clock_ms = || started.elapsed().as_secs_f64() * 1e3;
-    let mut report = Report::new(target(&command), &suite, &loaded, clock_ms());
-    report.runs = suite.run(&mut loaded, &clock_ms, &|| take_profile(gpu.as_ref()), &mut |_| ()).await?;
+    let mut report = Report::new(target(&command), &suite, &*loaded.executor, (loaded.memory, loaded.cost), clock_ms());
+    report.runs = suite.run(&mut *loaded.executor, &clock_ms, &|| take_profile(gpu.as_ref()), &mut |_| ()).await?;
     if command.json {
         let object = serde_json::to_value(&report).unwrap_or_default();
         println!("{object}");

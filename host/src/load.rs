@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use thiserror::Error;
 use tilewright_api::{ApiError, ChatModel, HuggingFaceFiles, ModelError};
-use tilewright_engine::{Device, GpuError, LoadOptions, Loaded, Loader, MemoryUse, WeightFiles};
+use tilewright_engine::{Device, GpuError, LoadOptions, Loaded, Loader, MemoryUse, StepCost, WeightFiles};
 use tilewright_formats::{FormatError, gguf, safetensors};
 use tilewright_plan::Executor;
 
@@ -146,11 +146,13 @@ pub struct Weights {
     pub gguf: Option<gguf::Metadata>,
     /// What it takes.
     pub memory: MemoryUse,
+    /// What one of its decode steps takes.
+    pub cost: StepCost,
 }
 
 impl From<Loaded> for Weights {
-    fn from(Loaded { config, executor, gguf, memory, .. }: Loaded) -> Self {
-        Self { executor, family: config.family.name.to_owned(), gguf, memory }
+    fn from(Loaded { config, executor, gguf, memory, cost }: Loaded) -> Self {
+        Self { executor, family: config.family.name.to_owned(), gguf, memory, cost }
     }
 }
 
@@ -182,7 +184,7 @@ pub async fn load_with(
         ModelLayout::Gguf { .. } => None,
         ModelLayout::HuggingFace => Some(ChatModel::from_hugging_face(id, descriptions(files).await?)?),
     };
-    let Weights { executor, family, gguf, memory } = weights().await?;
+    let Weights { executor, family, gguf, memory, .. } = weights().await?;
     let model = match (described, &gguf) {
         (Some(model), _) => model,
         (None, Some(metadata)) => ChatModel::from_gguf(id, metadata)?,

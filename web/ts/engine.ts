@@ -50,6 +50,8 @@ export interface StartOptions {
   address: ModelAddress;
   stallMs: number | undefined;
   device: DeviceChoice;
+  /** Most threads of the CPU engine; null: as many as suit the machine. */
+  threads: number | null;
   /** A page has WebGPU, so that a worker without it is not the last word. */
   pageGpu: boolean;
   /** Where a CPU pool can live. */

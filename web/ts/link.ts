@@ -69,6 +69,8 @@ export interface LinkOptions {
   onMoving?: ((reason: string) => void) | undefined;
   /** See `ConnectOptions.device`. */
   device?: DeviceChoice | undefined;
+  /** See `ConnectOptions.threads`. */
+  threads?: number | undefined;
   /** Whether the page itself has WebGPU. */
   pageGpu?: boolean;
   /** Opens a worker for the CPU engine; without it, this page has none. */
@@ -135,8 +137,8 @@ export class Link {
     const page = { title: label(options.page?.title), url: label(options.page?.url) };
     this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock, ...page });
     if (options.state) this.state(options.state);
-    const { model, stallMs = null, device = "auto", pageGpu = false } = options;
-    this.#send({ type: "load", model, stallMs, device, pageGpu });
+    const { model, stallMs = null, device = "auto", threads = null, pageGpu = false } = options;
+    this.#send({ type: "load", model, stallMs, device, threads, pageGpu });
     this.#helloTimer = setTimeout(() => {
       this.end(
         connectionError(

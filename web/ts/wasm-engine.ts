@@ -16,7 +16,7 @@ import { openModelFiles } from "./model-source.js";
 import { PoolOpener } from "./pools.js";
 import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume } from "./protocol.js";
 import { compileModule, importGlue } from "./wasm-files.js";
-import { probeWebGpu, type AdapterDescription } from "./webgpu.js";
+import { probeWebGpu, requireWebGpu, type AdapterDescription } from "./webgpu.js";
 
 /** What `web/src/lib.rs` exports. */
 interface Glue {
@@ -32,15 +32,18 @@ interface Glue {
     progress: (json: string) => void,
     output: (json: string) => void,
   ): Promise<WasmEngine>;
-  /** Takes a `BenchRequest` and resolves to a report as JSON; without an adapter it computes on the CPU. */
+  /** Takes a `BenchRequest` and resolves to a report, both as JSON. */
   bench(
     request: string,
-    adapter: AdapterDescription | undefined,
+    on: BenchDevice,
     files: ModelFiles | undefined,
     ggufFile: string | undefined,
     progress: (json: string) => void,
   ): Promise<string>;
 }
+
+/** Where a benchmark runs. */
+export type BenchDevice = { adapter: AdapterDescription } | { pools: Pick<PoolOpener, "open"> };
 
 interface WasmEngine {
   /** JSON of a `ModelInfo`. */
@@ -114,6 +117,8 @@ export const startWasmEngine: StartEngine = async (options) => {
 async function findAdapter({ device, pageGpu }: StartOptions): Promise<AdapterDescription | undefined> {
   if (device === "cpu") return undefined;
   try {
+    // A program that pretends to be a GPU computes on the CPU, too, and far slower than our own threads do.
+    if (device === "auto" && (await requireWebGpu(navigator)).software) return undefined;
     return await probeWebGpu(navigator);
   } catch (error) {
     // Dedicated workers may have it where shared ones don't: the page tries that when it hears of this.
@@ -129,7 +134,7 @@ async function load(
   options: StartOptions,
   meter: Meter,
 ): Promise<Engine> {
-  const { address, events, signal, stallMs, hosts, device } = options;
+  const { address, events, signal, stallMs, threads, hosts, device } = options;
   const onFile = (file: string, cached: boolean): void => {
     meter.file(file, cached);
   };
@@ -141,7 +146,13 @@ async function load(
   };
   signal.addEventListener("abort", giveUp);
   const locks = (navigator as { locks?: Locks }).locks;
-  const pools = new PoolOpener({ hosts, address, stallMs, locks, signal: life.signal, onFile });
+  const pools = new PoolOpener({
+    hosts,
+    load: { model: address, stallMs: stallMs ?? null, threads, subject: null },
+    locks,
+    signal: life.signal,
+    onFile,
+  });
   const made: { engine?: LoadedEngine } = {};
   let wasm: WasmEngine;
   try {

@@ -58,6 +58,9 @@ export interface AdapterDescription {
   software: boolean;
 }
 
+/** Chromium's, Mesa's and Windows' own, where the browser does not say that an adapter is a fallback. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|\bwarp\b/i;
+
 /** The WebGPU specification's names of vendors are lower case. */
 const VENDORS: Readonly<Record<string, string>> = { amd: "AMD", nvidia: "NVIDIA" };
 
@@ -155,5 +158,5 @@ function describe({ info = {} }: AdapterLike): AdapterDescription {
   const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = info;
   const capital = VENDORS[vendor] ?? vendor.charAt(0).toUpperCase() + vendor.slice(1);
   const name = description || [capital, architecture, device].filter((part) => part !== "").join(" ");
-  return { name, software: isFallbackAdapter || /swiftshader|llvmpipe/i.test(name) };
+  return { name, software: isFallbackAdapter || SOFTWARE.test(name) };
 }

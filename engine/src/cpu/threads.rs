@@ -35,9 +35,16 @@ impl Threads {
 
 #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
 impl Threads {
-    /// Those of the global pool, which `wasm-bindgen-rayon` starts before; with a `count` of one, the caller alone.
+    /// Those of the global pool, which `wasm-bindgen-rayon` starts before. With a `count` of one, the caller alone: rayon is
+    /// not asked, because whoever asks before the pool is started has started one of no threads.
     pub(crate) fn new(count: Option<usize>) -> Self {
-        Self { count: rayon::current_num_threads().min(count.unwrap_or(usize::MAX)).max(1) }
+        Self {
+            count: if count == Some(1) {
+                1
+            } else {
+                rayon::current_num_threads().min(count.unwrap_or(usize::MAX)).max(1)
+            },
+        }
     }
 
     /// Runs a step on a thread of the pool.
