@@ -33,8 +33,9 @@ pub(crate) async fn run(command: Bench) -> Result<(), CliError> {
     };
     let mut loaded = load(&command.what, command.threads, &suite, device).await?;
     let clock_ms = || started.elapsed().as_secs_f64() * 1e3;
-    let mut report = Report::new(target(&command.what), &suite, &loaded, clock_ms());
-    report.runs = suite.run(&mut loaded, &clock_ms, &|| take_profile(gpu.as_ref()), &mut |_| ()).await?;
+    let of = (loaded.memory, loaded.cost);
+    let mut report = Report::new(target(&command.what), &suite, &*loaded.executor, of, clock_ms());
+    report.runs = suite.run(&mut *loaded.executor, &clock_ms, &|| take_profile(gpu.as_ref()), &mut |_| ()).await?;
     if command.json {
         let object = serde_json::to_value(&report).unwrap_or_default();
         println!("{object}");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tilewright_api::{ApiError, ChatModel, HuggingFaceFiles, ModelError};
 use tilewright_engine::gpu::TunableExecutor;
-use tilewright_engine::{Device, GpuError, LoadOptions, Loaded, Loader, MemoryUse, WeightFiles};
+use tilewright_engine::{Device, GpuError, LoadOptions, Loaded, Loader, MemoryUse, StepCost, WeightFiles};
 use tilewright_formats::{FormatError, gguf, safetensors};
 use tilewright_plan::Executor;
 
@@ -149,11 +149,13 @@ pub struct Weights {
     pub gguf: Option<gguf::Metadata>,
     /// What it takes.
     pub memory: MemoryUse,
+    /// What one of its decode steps takes.
+    pub cost: StepCost,
 }
 
 impl From<Loaded> for Weights {
-    fn from(Loaded { config, executor, tunable, gguf, memory, .. }: Loaded) -> Self {
-        Self { executor, tunable, family: config.family.name.to_owned(), gguf, memory }
+    fn from(Loaded { config, executor, tunable, gguf, memory, cost }: Loaded) -> Self {
+        Self { executor, tunable, family: config.family.name.to_owned(), gguf, memory, cost }
     }
 }
 

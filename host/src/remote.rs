@@ -8,7 +8,7 @@
 use crate::load::{LoadError, Weights};
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use serde::{Deserialize, Serialize};
-use tilewright_engine::MemoryUse;
+use tilewright_engine::{MemoryUse, StepCost};
 use tilewright_formats::{FileStream, FormatError, Header, TensorSink, gguf};
 use tilewright_plan::{Capacity, Executor, ExecutorError, StepFuture, StepId, StepOutput, StepPlan};
 
@@ -25,6 +25,7 @@ struct Description {
     device: String,
     family: String,
     memory: MemoryUse,
+    cost: StepCost,
     /// The metadata of its GGUF file, as a GGUF file without tensors.
     gguf: Option<Vec<u8>>,
 }
@@ -41,9 +42,10 @@ impl RemoteExecutor {
     pub fn open(line: Box<dyn Line>, description: &[u8]) -> Result<Weights, LoadError> {
         let description: Description =
             postcard::from_bytes(description).map_err(|error| LoadError::Remote(error.to_string()))?;
-        let Description { capacity, device, family, memory, gguf } = description;
+        let Description { capacity, device, family, memory, cost, gguf } = description;
         let gguf = gguf.map(|bytes| metadata_of(&bytes)).transpose()?.flatten();
-        Ok(Weights { executor: Box::new(Self { line, capacity, device }), tunable: None, family, gguf, memory })
+        let executor = Box::new(Self { line, capacity, device });
+        Ok(Weights { executor, tunable: None, family, gguf, memory, cost })
     }
 }
 
@@ -74,12 +76,13 @@ pub struct Answering {
 impl Answering {
     /// Of a loaded model.
     pub fn new(weights: Weights) -> Result<Self, LoadError> {
-        let Weights { executor, family, gguf, memory, .. } = weights;
+        let Weights { executor, family, gguf, memory, cost, .. } = weights;
         let description = Description {
             capacity: executor.capacity(),
             device: executor.device(),
             family,
             memory,
+            cost,
             gguf: gguf.map(|metadata| gguf::write(&metadata, &[])).transpose()?,
         };
         let description = postcard::to_allocvec(&description).map_err(|error| LoadError::Remote(error.to_string()))?;

@@ -8,7 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use tilewright_engine::MemoryUse;
+use tilewright_engine::{MemoryUse, StepCost};
 use tilewright_formats::gguf;
 use tilewright_host::{Answering, Input, Line, LoadError, Output, RemoteExecutor, Service, Weights};
 use tilewright_plan::{Executor, ExecutorError, StepId};
@@ -47,7 +47,8 @@ fn weights(executor: impl Executor + 'static) -> Weights {
         gguf::Metadata::from_entries(metadata.file(), [("general.architecture", gguf::Value::String("llama".into()))])
             .expect("one key");
     let memory = MemoryUse { weights_bytes: 1, kv_bytes: 2, scratch_bytes: 3 };
-    Weights { executor: Box::new(executor), family: "llama".to_owned(), gguf: Some(metadata), memory }
+    let cost = StepCost { dispatches: 0, weight_bytes: 4 };
+    Weights { executor: Box::new(executor), family: "llama".to_owned(), gguf: Some(metadata), memory, cost }
 }
 
 /// A fake behind bytes that answers so many questions.

@@ -186,7 +186,7 @@ test(
 
 async function openPage(model) {
   const page = await context.newPage();
-  await page.goto(`${site.origin}/?model=${encodeURIComponent(model)}`);
+  await page.goto(`${site.origin}/?device=gpu&model=${encodeURIComponent(model)}`);
   return page;
 }
 

@@ -74,23 +74,48 @@ test("a shape is timed on the GPU, in a SharedWorker whose heap stays small", LI
   assert.ok(report.version && report.build);
 });
 
-test("a model is timed on the CPU where that is asked for", LIMIT, async () => {
+test("on the CPU it is the pool that is timed, on as many threads as are asked for", LIMIT, async () => {
   const asked = { prompt: 4, generate: 3, concurrency: [1], repeats: 1 };
-  const report = await run({ model: `${site.origin}/fixtures/llama/`, device: "cpu", ...asked });
+  const ids = [];
+  for (const [threads, words] of [
+    [1, /CPU with relaxed SIMD, 1 thread$/],
+    [3, /CPU with relaxed SIMD, 3 threads$/],
+  ]) {
+    const report = await run({ model: `${site.origin}/fixtures/llama/`, device: "cpu", threads, ...asked });
+    assert.equal(report.error, undefined, JSON.stringify(report.error));
+    assertConsistent(report, asked);
+    assert.match(report.device, words);
+    assert.equal(report.adapter, null);
+    assert.equal(report.notice, null);
+    assert.equal(report.dispatches_per_step, 0);
+    ids.push(report.runs[0].last_ids);
+  }
+  assert.deepEqual(ids[0], ids[1]);
+});
+
+test("a shape is timed on the CPU, which a GPU in software leaves it to", LIMIT, async () => {
+  const asked = { prompt: 8, generate: 4, concurrency: [1, 2], repeats: 1 };
+  const report = await run({ shape: "smollm2-135m", device: "auto", ...asked });
   assert.equal(report.error, undefined, JSON.stringify(report.error));
   assertConsistent(report, asked);
   assert.match(report.device, /CPU/);
-  assert.equal(report.adapter, null);
-  assert.equal(report.dispatches_per_step, 0);
+  const taken = report.weights_bytes + report.kv_bytes;
+  assert.ok(report.wasm_heap_bytes > taken && report.wasm_heap_bytes < 2 * taken, JSON.stringify(report));
 });
 
 test("streamed requests to a model are timed as a page sees them", LIMIT, async () => {
   const asked = { prompt: 6, generate: 4, concurrency: [1, 3], repeats: 1 };
-  const report = await run({ model: `${site.origin}/with-template/llama/`, endToEnd: true, ...asked });
+  const report = await run({
+    model: `${site.origin}/with-template/llama/`,
+    device: "cpu",
+    threads: 1,
+    endToEnd: true,
+    ...asked,
+  });
   assert.equal(report.error, undefined, JSON.stringify(report.error));
   assertConsistent(report, asked);
   const { runs, device, load_ms } = report.end_to_end;
-  assert.match(device, /swiftshader/i);
+  assert.match(device, /CPU.*1 thread$/);
   assert.ok(load_ms > 0);
   assert.deepEqual(
     runs.map((run) => run.concurrency),
@@ -107,6 +132,7 @@ test("an option that can't be is refused by its name", LIMIT, async () => {
   for (const [options, param, words] of [
     [{ shape: "smollm2-135m", prompt: 0 }, "prompt", "not 0"],
     [{ shape: "smollm2-135m", generate: 1 }, "generate", "2 or more"],
+    [{ shape: "smollm2-135m", threads: 0.5 }, "threads", "not 0.5"],
     [{ shape: "smollm2-135m", concurrency: [] }, "concurrency", "[1, 8, 32]"],
     [{ shape: "smollm2-135m", tokens: 5 }, "tokens", "there is no option tokens"],
     [{ shape: "smollm2-135m", prompt: 8190, generate: 3 }, "prompt", "8192"],

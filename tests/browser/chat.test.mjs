@@ -25,12 +25,12 @@ beforeEach(async () => {
 });
 afterEach(() => page.close());
 
-/** How long answers may be from now on: what the settings drawer stores. */
-function limitAnswers(maxTokens) {
-  return page.evaluate(
-    (maxTokens) => localStorage.setItem("tilewright.settings", JSON.stringify({ maxTokens })),
+/** How long answers may be from now on, and what else the settings drawer stores. */
+function limitAnswers(maxTokens, more = {}) {
+  return page.evaluate((settings) => localStorage.setItem("tilewright.settings", JSON.stringify(settings)), {
     maxTokens,
-  );
+    ...more,
+  });
 }
 
 /** The chat page, ready to answer. */
@@ -42,7 +42,7 @@ async function openChat() {
     const { protocol, origin } = new URL(request.url());
     if (protocol.startsWith("http") && origin !== site.origin) faults.push(`${request.url()} is on another site`);
   });
-  await page.goto(`${site.origin}/?model=${MODEL}`);
+  await page.goto(`${site.origin}/?model=${MODEL}&device=gpu`);
   await page.getByText("swiftshader").waitFor();
   return { page, faults };
 }
@@ -83,11 +83,13 @@ test("an answer grows on the page while it streams", async () => {
 });
 
 test("the stop button and Escape end an answer, which stays and can be made again", async () => {
-  await limitAnswers(400);
-  for (const stop of [
+  // An answer that is drawn may end at once; the most probable one to this question goes on to the limit.
+  await limitAnswers(400, { temperature: 0 });
+  for (const [round, stop] of [
     () => page.getByRole("button", { name: "Stop the answer" }).click(),
     () => page.keyboard.press("Escape"),
-  ]) {
+  ].entries()) {
+    if (round > 0) await page.getByRole("button", { name: "New chat" }).click();
     await say("Go on and on");
     await answer().waitFor();
     await page.waitForFunction(
@@ -97,10 +99,10 @@ test("the stop button and Escape end an answer, which stays and can be made agai
     await page.getByText("You stopped this answer").last().waitFor();
     await page.getByRole("button", { name: "Send" }).waitFor();
   }
-  await limitAnswers(10);
+  await limitAnswers(10, { temperature: 0 });
   await page.getByRole("button", { name: "Regenerate" }).click();
   await page.getByText("reached its token limit").waitFor();
-  assert.equal(await page.locator("tw-turn").count(), 4, "the answer was replaced, not added");
+  assert.equal(await page.locator("tw-turn").count(), 2, "the answer was replaced, not added");
 });
 
 test("Shift+Enter starts a new line and Enter sends", async () => {

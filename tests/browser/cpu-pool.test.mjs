@@ -11,9 +11,13 @@ const MODEL = "/fixtures/llama/";
 /** Its answers take long enough to close tabs in the middle of them. */
 const SLOW = "/synthetic/wide/";
 const CPU = { device: "cpu" };
+const AUTO = { device: "auto" };
 const BASE = { prompt: [1, 20, 30, 40, 50], max_tokens: 250, ignore_eos: true };
 /** Both must say the same again: one draws by its seed, one does not draw. */
 const STREAMS = { seeded: { ...BASE, temperature: 1, seed: 7 }, greedy: { ...BASE, temperature: 0 } };
+
+/** The watched worker in a browser whose GPU passes for a real one, which `auto` takes. */
+const REAL_GPU = { workerUrl: "/faulty/real-gpu/worker.js" };
 
 /** What a busy machine may add to a limit. */
 const ROOM = 1.5;
@@ -68,16 +72,33 @@ async function saysTheSame(page, expected) {
 }
 
 test("without a GPU the CPU computes for two tabs, in a worker of one of them", { timeout: 120_000 }, async () => {
-  const first = await tab({});
-  const second = await tab({});
+  const first = await tab(AUTO);
+  const second = await tab(AUTO);
   const { kind, device, notice } = await info(second);
   assert.equal(kind, "cpu");
-  assert.match(device, /CPU/);
+  assert.match(device, /CPU with relaxed SIMD/);
   assert.equal(notice, null);
   assert.deepEqual([pools(first), pools(second)], [1, 0]);
   assert.equal((await inspect(second)).device, device);
   const expected = await answers(first);
   assert.deepEqual(await answers(second), expected);
+});
+
+test("a GPU in software is left alone by whoever does not ask for one", { timeout: 120_000 }, async () => {
+  for (const launch of [launchChromium, launchFirefox]) {
+    const pretends = await launch();
+    try {
+      const page = await pretends.newPage();
+      await connectIn(page, site.origin, MODEL, AUTO);
+      const { kind, device, notice } = await info(page);
+      assert.equal(kind, "cpu", device);
+      assert.equal(notice, null);
+      const { choices } = await ask(page, "completions", { ...STREAMS.greedy, max_tokens: 20 });
+      assert.ok(choices[0].text.length > 0);
+    } finally {
+      await pretends.close();
+    }
+  }
 });
 
 test("it says what the GPU says", { timeout: 120_000 }, async () => {
@@ -105,6 +126,8 @@ test("whoever insists on the GPU hears that there is none", { timeout: 60_000 },
   assert.match(error.code, /^webgpu_/);
   const unknown = await connectError(page, MODEL, { device: "tpu" });
   assert.deepEqual([unknown.type, unknown.param], ["invalid_request_error", "device"]);
+  const none = await connectError(page, MODEL, { ...CPU, threads: 0 });
+  assert.deepEqual([none.type, none.param], ["invalid_request_error", "threads"]);
 });
 
 for (const [fault, words] of [
@@ -186,7 +209,7 @@ test(
         window.events = [];
         const onDevice = (event) => window.events.push(event.state === "ready" ? event.info.kind : event.state);
         window.tw = await connect({ ...watched, model: "/fixtures/llama/", onDevice });
-      }, WATCHED);
+      }, REAL_GPU);
       const expected = await answers(page);
       await begin(page);
       await command(page, "lose the GPU");
@@ -258,13 +281,22 @@ test("without SharedWorker the page has all to itself", { timeout: 60_000 }, asy
   assert.ok(choices[0].text.length > 0);
 });
 
-test("a browser without relaxed SIMD gets the module without it", { timeout: 60_000 }, async () => {
-  const before = site.fetched("/lib/tilewright_cpu_plain_bg.wasm");
-  const page = await tab({ ...CPU, workerUrl: "/faulty/no-relaxed-simd/worker.js" });
-  assert.equal(site.fetched("/lib/tilewright_cpu_plain_bg.wasm"), before + 1);
-  const { choices } = await ask(page, "completions", { ...STREAMS.greedy, max_tokens: 20 });
-  assert.ok(choices[0].text.length > 0);
-});
+for (const [fault, words] of [
+  ["no-relaxed-simd", "does not know relaxed SIMD"],
+  ["wrong-relaxed-simd", "computes relaxed SIMD wrong"],
+]) {
+  test(`a browser that ${words} gets the module without it`, { timeout: 60_000 }, async () => {
+    const before = site.fetched("/lib/tilewright_cpu_plain_bg.wasm");
+    const page = await tab({ ...CPU, workerUrl: `/faulty/${fault}/worker.js` });
+    assert.equal(site.fetched("/lib/tilewright_cpu_plain_bg.wasm"), before + 1);
+    const { device, notice } = await info(page);
+    assert.match(device, /CPU/);
+    assert.doesNotMatch(device, /relaxed/);
+    assert.equal(notice, null, "with all its threads");
+    const { choices } = await ask(page, "completions", { ...STREAMS.greedy, max_tokens: 20 });
+    assert.ok(choices[0].text.length > 0);
+  });
+}
 
 test(
   "a model that memory has no room for is an error that says so, and the worker serves the next one",

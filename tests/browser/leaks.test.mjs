@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launchChromium } from "./browsers.mjs";
-import { WATCHED, connectIn, counted, inspect, until } from "./library.mjs";
+import { GPU, WATCHED, connectIn, counted, inspect, until } from "./library.mjs";
 import { startSite } from "./site.mjs";
 
 const MODEL = "/fixtures/llama/";
@@ -48,7 +48,7 @@ function rounds(page, count) {
       };
       await Promise.all([worker(), worker(), worker(), worker()]);
     },
-    { count, options: { model: MODEL, ...WATCHED } },
+    { count, options: { model: MODEL, ...GPU, ...WATCHED } },
   );
 }
 

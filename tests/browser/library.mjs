@@ -4,7 +4,10 @@
 /** The worker that counts what it holds and breaks on command: watched/watch.js. */
 export const WATCHED = { workerUrl: "/watched/worker.js" };
 
-/** Opens an empty page of the site and connects to a model there. Gives what the library says of it. */
+/** The GPU, which is in software on most machines that run tests: `auto` prefers the CPU to such a one. */
+export const GPU = { device: "gpu" };
+
+/** Opens an empty page of the site and connects to a model there, on the GPU unless told otherwise. Gives what the library says of it. */
 export async function connectIn(page, origin, model, options = {}) {
   if (!page.url().startsWith(origin)) await page.goto(`${origin}/empty.html`);
   return page.evaluate(
@@ -14,7 +17,7 @@ export async function connectIn(page, origin, model, options = {}) {
       window.tw = await connect({ ...options, model, onProgress: (progress) => window.progress.push(progress) });
       return window.tw.info;
     },
-    { model, options },
+    { model, options: { ...GPU, ...options } },
   );
 }
 
@@ -44,7 +47,7 @@ export function inspect(page) {
   return page.evaluate(() => window.tw.inspect());
 }
 
-/** Tries to connect, and says what came of it: nothing, or the four fields of the error. */
+/** Tries to connect, on the GPU unless told otherwise, and says what came of it: nothing, or the four fields of the error. */
 export function connectError(page, model, options = {}) {
   return page.evaluate(
     async ({ model, options }) => {
@@ -56,7 +59,7 @@ export function connectError(page, model, options = {}) {
         return { name: error.name, ...JSON.parse(JSON.stringify(error)) };
       }
     },
-    { model, options },
+    { model, options: { ...GPU, ...options } },
   );
 }
 

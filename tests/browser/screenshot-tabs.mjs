@@ -30,7 +30,7 @@ try {
     pages.push(page);
   }
   const tabs = await context.newPage();
-  await tabs.goto(`${site.origin}/tabs.html?model=${MODEL}`);
+  await tabs.goto(`${site.origin}/tabs.html?model=${MODEL}&device=gpu`);
   await tabs.locator("tw-tabs-clients li").first().waitFor();
   await Promise.all(pages.map((page, i) => page.evaluate(askOnAndOn, { ...PAGES[i], i })));
   await tabs.waitForTimeout(WARM_UP_MS);

@@ -23,7 +23,7 @@ after(async () => {
 afterEach(() => Promise.all(context.pages().map((page) => page.close())));
 
 /** The tabs page, with a count of its questions to the engine in `window.asked`. */
-async function openTabs(path = `/tabs.html?model=${MODEL}`) {
+async function openTabs(path = `/tabs.html?model=${MODEL}&device=gpu`) {
   const page = await context.newPage();
   const faults = [];
   page.on("pageerror", (error) => faults.push(error.message));

@@ -5,7 +5,8 @@
 //! from the browser's storage and passes on plans of steps as they come over its port. A step blocks this worker while it
 //! is computed; whoever is to be responsive lives elsewhere.
 //!
-//! It is compiled twice, with and without `relaxed-simd`, because a module with one unknown instruction is refused whole.
+//! It is compiled twice, with and without `relaxed-simd`, because a module with one unknown instruction is refused whole. Whoever
+//! loads the one with it first asks whether this browser computes it right.
 //! Where the page is not cross-origin isolated, nobody calls `initThreadPool`, and rayon computes in the calling thread.
 
 #![cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
@@ -14,6 +15,7 @@ use js_sys::{Function, Promise, Uint8Array};
 use tilewright_api::ApiError;
 use tilewright_engine::{Device, LoadOptions};
 use tilewright_host::{Answering, LoadError, ModelLayout, load_weights};
+use tilewright_web_io::bench::Subject;
 use tilewright_web_io::{Callback, JsModelFiles, Loading, thrown};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -42,9 +44,37 @@ pub async fn load(
     memory_bytes: f64,
     progress: Function,
 ) -> Result<Pool, JsValue> {
-    let layout = gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file });
-    let answering = open(&files, layout, memory_bytes as u64, &Callback(progress)).await;
+    let answering = open(&files, layout(gguf_file), memory_bytes as u64, &Callback(progress)).await;
     answering.map(Pool).map_err(|error| thrown(&ApiError::from(&error)))
+}
+
+/// Loads what a benchmark asks for (`request` is JSON of a `BenchRequest` of bench-options.ts), with the memory for keys and values
+/// that its runs need: a shape, or else a model as [`load`] does.
+///
+/// # Errors
+/// An `ErrorObject` of errors.ts.
+#[wasm_bindgen]
+pub async fn load_subject(
+    request: String,
+    gguf_file: Option<String>,
+    files: Option<JsModelFiles>,
+    memory_bytes: f64,
+    progress: Function,
+) -> Result<Pool, JsValue> {
+    let progress = Callback(progress);
+    let opened = async {
+        let subject = Subject::read(&request)?;
+        let files = files.as_ref().map(|files| (files, layout(gguf_file)));
+        let max_bytes = Some((memory_bytes as u64).saturating_sub(SCRATCH_BYTES));
+        let mut tell = |now| progress.json(&Loading::from(now));
+        let loaded = subject.load(Device::Cpu, files, max_bytes, &mut tell).await?;
+        Answering::new(loaded.into()).map_err(|error| ApiError::from(&error))
+    };
+    opened.await.map(Pool).map_err(|error| thrown(&error))
+}
+
+fn layout(gguf_file: Option<String>) -> ModelLayout {
+    gguf_file.map_or(ModelLayout::HuggingFace, |file| ModelLayout::Gguf { file })
 }
 
 async fn open(
@@ -58,6 +88,12 @@ async fn open(
     let options = LoadOptions { max_bytes: Some(max_bytes), kv_bytes: Some(kv_bytes), ..LoadOptions::default() };
     let mut tell = |now| progress.json(&Loading::from(now));
     Answering::new(load_weights(files, layout, Device::Cpu, options, &mut tell).await?.into())
+}
+
+/// Whether this browser's vectors compute what they should; to be asked before anything else, see [`tilewright_engine::cpu`].
+#[wasm_bindgen]
+pub fn vectors_are_right() -> bool {
+    tilewright_engine::cpu::vectors_are_right()
 }
 
 #[wasm_bindgen]

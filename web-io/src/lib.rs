@@ -5,11 +5,13 @@
 //! the same callbacks and fail in the same words:
 //!
 //! - [`model_files`]: the host's `ModelFiles` over a JS object's callbacks, so that downloads and storage stay in JS
+//! - [`bench`]: what a benchmark times
 //! - [`json`]: progress and errors as JSON
 //! - [`panic`]: the last words of an instance that is lost
 
 #![cfg(target_arch = "wasm32")]
 
+pub mod bench;
 pub mod json;
 pub mod model_files;
 pub mod panic;

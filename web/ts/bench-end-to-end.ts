@@ -4,7 +4,7 @@
  * Prompts are ids, so that their length is exact; each request has a cache of its own, so that no beginning is found computed.
  */
 
-import type { BenchOptions, BenchRequest, Figures } from "./bench-options.js";
+import type { BenchOptions, Figures, ReadOptions } from "./bench-options.js";
 import { connect, type Tilewright } from "./client.js";
 
 /** Several requests at once. */
@@ -34,11 +34,16 @@ interface Answer {
 
 /** Times streamed requests to the model. */
 export async function endToEnd(
-  request: BenchRequest,
+  { request, device, threads }: Omit<ReadOptions, "endToEnd">,
   { signal, onProgress }: { signal: AbortSignal | undefined; onProgress: BenchOptions["onProgress"] | undefined },
 ): Promise<EndToEnd> {
   const started = performance.now();
-  const tw = await connect({ model: request.model, ...(signal ? { signal } : {}) });
+  const tw = await connect({
+    model: request.model,
+    device,
+    ...(threads === null ? {} : { threads }),
+    ...(signal ? { signal } : {}),
+  });
   try {
     const load_ms = performance.now() - started;
     const runs: EndToEndRun[] = [];
@@ -63,7 +68,7 @@ export async function endToEnd(
   }
 }
 
-function figures(run: EndToEndRun | undefined, { prompt }: BenchRequest): Figures {
+function figures(run: EndToEndRun | undefined, { prompt }: ReadOptions["request"]): Figures {
   const { concurrency = 0, ttft_ms = 0, tokens_per_s = 0, decode_tokens_per_s = 0 } = run ?? {};
   return {
     concurrency,

@@ -26,6 +26,7 @@ describe("the options of a benchmark", () => {
         max_rows: null,
       },
       device: "auto",
+      threads: null,
       endToEnd: false,
     });
   });
@@ -45,6 +46,7 @@ describe("the options of a benchmark", () => {
     ["prompt", 2 ** 32],
     ["generate", 1],
     ["repeats", -1],
+    ["threads", 0],
     ["concurrency", []],
     ["concurrency", [1, 0]],
     ["concurrency", 8],

@@ -5,6 +5,7 @@
 
 import { TilewrightError } from "./errors.js";
 import { DEFAULT_MODEL } from "./model-address.js";
+import type { DeviceChoice } from "./protocol.js";
 
 /** What to time: the options of `tilewright bench`. */
 export interface BenchOptions {
@@ -12,8 +13,10 @@ export interface BenchOptions {
   model?: string;
   /** Instead of a model: the sizes of a well-known one, with weights made up on the spot. Nothing is downloaded. */
   shape?: string;
-  /** `auto` (the default) is the GPU where the browser has one. */
-  device?: "gpu" | "cpu" | "auto";
+  /** `auto` (the default) is the GPU where the browser has a real one, else the CPU. */
+  device?: DeviceChoice;
+  /** Threads on the CPU: as many as `connect` takes. */
+  threads?: number;
   /** Tokens of each prompt: 480. */
   prompt?: number;
   /** Tokens that each sequence decodes: 128. */
@@ -47,7 +50,7 @@ export interface Figures {
   decode_step_ms: number;
 }
 
-/** `Request` of web/src/bench.rs. */
+/** `Request` of web-io/src/bench.rs. */
 export interface BenchRequest {
   model: string;
   shape: string | null;
@@ -61,11 +64,12 @@ export interface BenchRequest {
 
 export interface ReadOptions {
   request: BenchRequest;
-  device: "gpu" | "cpu" | "auto";
+  device: DeviceChoice;
+  threads: number | null;
   endToEnd: boolean;
 }
 
-const NUMBERS = { prompt: 1, generate: 2, repeats: 1, kv_mib: 1, max_rows: 1 } as const;
+const NUMBERS = { threads: 1, prompt: 1, generate: 2, repeats: 1, kv_mib: 1, max_rows: 1 } as const;
 const KNOWN = ["model", "shape", "device", "concurrency", "endToEnd", "onProgress", "signal", ...Object.keys(NUMBERS)];
 const DEVICES = ["gpu", "cpu", "auto"];
 
@@ -120,7 +124,8 @@ export function readBenchOptions(options: unknown): ReadOptions {
       kv_mib: number("kv_mib") ?? null,
       max_rows: number("max_rows") ?? null,
     },
-    device: device as ReadOptions["device"],
+    device: device as DeviceChoice,
+    threads: number("threads") ?? null,
     endToEnd,
   };
 }

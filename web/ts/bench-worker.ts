@@ -5,16 +5,29 @@
 
 import { BUILD } from "./build-id.js";
 import type { BenchRequest, Figures } from "./bench-options.js";
-import { TilewrightError, toErrorObject, type ErrorObject } from "./errors.js";
+import { TilewrightError, deviceError, toErrorObject, type ErrorObject } from "./errors.js";
+import { Housing, poolWorkerAt } from "./housing.js";
+import type { Locks } from "./liveness.js";
 import { fileNameOf, type ModelAddress } from "./model-address.js";
 import { openModelFiles } from "./model-source.js";
-import type { Progress } from "./protocol.js";
-import { takeInstance, watchTraps } from "./wasm-engine.js";
-import { requireWebGpu } from "./webgpu.js";
+import { PoolHosts } from "./pool-hosts.js";
+import type { PoolLoad } from "./pool-protocol.js";
+import { PoolOpener, type Pool } from "./pools.js";
+import type { DeviceChoice, Progress } from "./protocol.js";
+import { takeInstance, watchTraps, type BenchDevice } from "./wasm-engine.js";
+import { requireWebGpu, type AdapterDescription } from "./webgpu.js";
 
 /** What the page sends. */
 export type ToBench =
-  { type: "run"; request: BenchRequest; device: "gpu" | "cpu"; address: ModelAddress | null } | { type: "end" };
+  | {
+      type: "run";
+      request: BenchRequest;
+      /** `auto` fails where there is no real GPU. */
+      device: DeviceChoice;
+      threads: number | null;
+      address: ModelAddress | null;
+    }
+  | { type: "end" };
 
 /** What it hears. */
 export type FromBench =
@@ -22,9 +35,8 @@ export type FromBench =
   | { type: "report"; report: object }
   | { type: "error"; error: ErrorObject };
 
-/** `Told` of web/src/bench.rs. */
-export type WasmBenchProgress =
-  ({ kind: "loading" } & Pick<Progress, "phase" | "loaded" | "total">) | ({ kind: "run" } & Figures);
+/** What the wasm module says meanwhile: how far loading is, or a run's figures. */
+export type WasmBenchProgress = Pick<Progress, "phase" | "loaded" | "total"> | Figures;
 
 /** What the browser says of the GPU that was used. */
 export interface BenchAdapter {
@@ -92,22 +104,67 @@ function watchDevices(): { latest(): Opened | undefined } {
 const devices = watchDevices();
 watchTraps(self);
 
+/** The GPU to time; nothing on the CPU. */
+async function findAdapter(device: DeviceChoice): Promise<AdapterDescription | undefined> {
+  if (device === "cpu") return undefined;
+  const adapter = await requireWebGpu(navigator);
+  if (device === "gpu" || !adapter.software) return adapter;
+  throw deviceError(
+    "webgpu_no_adapter",
+    `${adapter.name || "The GPU"} is a program on the CPU, which is faster without.`,
+  );
+}
+
+/** The CPU engine as its users get it, in a worker of this worker. */
+class OwnPool {
+  pool: Pool | undefined;
+  readonly #opener: PoolOpener;
+
+  constructor(load: PoolLoad) {
+    const hosts = new PoolHosts();
+    const client = 1;
+    const housing = new Housing(poolWorkerAt(new URL(self.location.href)), (id, error, port) => {
+      hosts.opened(client, id, port, error ? new TilewrightError(error) : undefined);
+    });
+    hosts.add({
+      client,
+      state: undefined,
+      send: (message) => {
+        if (message.type === "open pool") housing.open(message.id);
+        if (message.type === "close pool") housing.close(message.id);
+      },
+    });
+    const { signal } = new AbortController();
+    const locks = (navigator as { locks?: Locks }).locks;
+    this.#opener = new PoolOpener({ hosts, load, locks, signal, onFile: () => undefined });
+  }
+
+  async open(...listeners: Parameters<PoolOpener["open"]>): Promise<Pool> {
+    this.pool = await this.#opener.open(...listeners);
+    return this.pool;
+  }
+}
+
 async function run(
-  { request, device, address }: ToBench & { type: "run" },
+  { request, device, threads, address }: ToBench & { type: "run" },
   tell: (message: FromBench) => void,
 ): Promise<object> {
-  const adapter = device === "gpu" ? await requireWebGpu(navigator) : undefined;
+  const adapter = await findAdapter(device);
+  const subject = JSON.stringify(request);
+  const own = new OwnPool({ model: address, stallMs: null, threads, subject });
+  const on: BenchDevice = adapter ? { adapter } : { pools: own };
   const instance = await takeInstance();
   const trap = new Promise<never>((_, reject) => {
     instance.trapped = (error) => {
       reject(new TilewrightError(error));
     };
   });
-  const files = address && (await openModelFiles(address, { onFile: () => undefined }));
+  // A pool reads them itself.
+  const files = address && adapter ? await openModelFiles(address, { onFile: () => undefined }) : undefined;
   const timed = instance.glue.bench(
-    JSON.stringify(request),
-    adapter,
-    files ?? undefined,
+    subject,
+    on,
+    files,
     address?.layout === "gguf" ? fileNameOf(address) : undefined,
     (json) => {
       tell({ type: "progress", progress: JSON.parse(json) as WasmBenchProgress });
@@ -123,11 +180,12 @@ async function run(
     ...report,
     build: BUILD,
     worker: "onconnect" in self ? "shared" : "dedicated",
+    notice: own.pool?.notice ?? null,
     adapter: adapter ? { ...devices.latest(), software: adapter.software } : null,
     user_agent: navigator.userAgent,
     cross_origin_isolated: self.crossOriginIsolated,
     // A wasm heap never shrinks: this is the most that it ever was.
-    wasm_heap_bytes: instance.memory.buffer.byteLength,
+    wasm_heap_bytes: own.pool?.heapBytes ?? instance.memory.buffer.byteLength,
   };
 }
 

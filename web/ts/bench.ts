@@ -6,7 +6,7 @@
  * ```
  *
  * The executor is timed alone, without tokenizer and scheduler, in a worker of its own that is of the same kind as the
- * engine's; the report is the object that `tilewright bench --json` prints, with what the browser knows besides. A worker
+ * engine's, and on the CPU with a pool of threads of its own beside it; the report is the object that `tilewright bench --json` prints, with what the browser knows besides. A worker
  * serves one benchmark and ends, and its memory with it.
  */
 
@@ -47,17 +47,19 @@ export interface BenchReport {
   runs: BenchRun[];
   build: string;
   worker: "shared" | "dedicated";
+  /** Why the CPU has one thread only, if it has. */
+  notice: string | null;
   /** `null` on the CPU. */
   adapter: BenchAdapter | null;
   user_agent: string;
   cross_origin_isolated: boolean;
+  /** The most that the wasm module which computes ever had; on the CPU, weights and all. */
   wasm_heap_bytes: number;
   end_to_end?: EndToEnd;
 }
 
-type Device = "gpu" | "cpu";
 type Placement = BenchReport["worker"];
-type Run = Omit<ToBench & { type: "run" }, "type" | "device">;
+type Run = Omit<ToBench & { type: "run" }, "type">;
 
 /** This file's own URL, out of the bundler's sight. */
 const here = import.meta.url;
@@ -67,12 +69,12 @@ const NO_GPU = ["webgpu_unavailable", "webgpu_no_adapter"];
 
 /** Times a model or a shape. Rejects with a `TilewrightError`. */
 export async function runBench(options: BenchOptions = {}): Promise<BenchReport> {
-  const { request, device, endToEnd: alsoEndToEnd } = readBenchOptions(options);
+  const { request, device, threads, endToEnd: alsoEndToEnd } = readBenchOptions(options);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const address = request.shape === null ? readModelAddress(request.model, location.href, here) : null;
-  const report = await onDevice(device, { request, address }, { signal, onProgress });
-  if (alsoEndToEnd) report.end_to_end = await endToEnd(request, { signal, onProgress });
+  const report = await onDevice({ request, address, device, threads }, { signal, onProgress });
+  if (alsoEndToEnd) report.end_to_end = await endToEnd({ request, device, threads }, { signal, onProgress });
   return report;
 }
 
@@ -82,24 +84,24 @@ interface Watching {
   onProgress: ((progress: BenchProgress) => void) | undefined;
 }
 
-async function onDevice(device: Device | "auto", run: Run, watching: Watching): Promise<BenchReport> {
-  if (device === "cpu") return inWorker("dedicated", "cpu", run, watching);
+async function onDevice(run: Run, watching: Watching): Promise<BenchReport> {
+  if (run.device === "cpu") return inWorker("dedicated", run, watching);
   try {
     return await onGpu(run, watching);
   } catch (error) {
-    if (device === "gpu" || !isNoGpu(error)) throw error;
-    return inWorker("dedicated", "cpu", run, watching);
+    if (run.device === "gpu" || !isNoGpu(error)) throw error;
+    return inWorker("dedicated", { ...run, device: "cpu" }, watching);
   }
 }
 
 /** Where the engine would run: in a SharedWorker, or in a dedicated one where only those have WebGPU. */
 async function onGpu(run: Run, watching: Watching): Promise<BenchReport> {
-  if (typeof SharedWorker === "undefined") return inWorker("dedicated", "gpu", run, watching);
+  if (typeof SharedWorker === "undefined") return inWorker("dedicated", run, watching);
   try {
-    return await inWorker("shared", "gpu", run, watching);
+    return await inWorker("shared", run, watching);
   } catch (error) {
     if (!(error instanceof TilewrightError && error.code === "webgpu_unavailable")) throw error;
-    return inWorker("dedicated", "gpu", run, watching);
+    return inWorker("dedicated", run, watching);
   }
 }
 
@@ -107,7 +109,7 @@ function isNoGpu(error: unknown): boolean {
   return error instanceof TilewrightError && NO_GPU.includes(error.code ?? "");
 }
 
-function inWorker(placement: Placement, device: Device, run: Run, watching: Watching): Promise<BenchReport> {
+function inWorker(placement: Placement, run: Run, watching: Watching): Promise<BenchReport> {
   const { signal, onProgress } = watching;
   const ended = new AbortController();
   return new Promise<BenchReport>((resolve, reject) => {
@@ -138,14 +140,14 @@ function inWorker(placement: Placement, device: Device, run: Run, watching: Watc
       else onProgress?.(progressOf(message.progress, () => [++done, of]));
     });
     port.start();
-    port.postMessage({ type: "run", device, ...run } satisfies ToBench);
+    port.postMessage({ type: "run", ...run } satisfies ToBench);
   }).finally(() => {
     ended.abort();
   });
 }
 
 function progressOf(told: (FromBench & { type: "progress" })["progress"], next: () => [number, number]): BenchProgress {
-  if (told.kind === "loading") {
+  if ("phase" in told) {
     const { phase, loaded, total } = told;
     return { phase, loaded, total };
   }

@@ -37,8 +37,9 @@ export interface ConnectOptions {
    */
   model?: string;
   /**
-   * What shall compute. `auto`, as without it: the GPU where there is one, else the CPU, and the CPU while a lost GPU is away.
-   * `gpu` and `cpu`: only that. Tabs that ask for different devices have different engines.
+   * What shall compute. `auto`, as without it: the GPU where there is one, else the CPU, and the CPU while a lost GPU is away; a
+   * program that pretends to be a GPU, as SwiftShader does, counts as none. `gpu` and `cpu`: only that, and `gpu` takes such a
+   * program, too. Tabs that ask for different devices have different engines.
    */
   device?: DeviceChoice;
   /**
@@ -47,6 +48,11 @@ export interface ConnectOptions {
    * this tab is the one that starts the loading.
    */
   tuning?: TuningMode;
+  /**
+   * How many threads the CPU computes on, if it does: by default all cores, but one for the page where there are more than two.
+   * Tabs that ask for different numbers have different engines.
+   */
+  threads?: number;
   /** How far loading is; called again if the engine has to be started anew later. */
   onProgress?: (progress: Progress) => void;
   /**
@@ -118,6 +124,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Tilewright>
   }
   const device: string = options.device ?? "auto";
   if (!["auto", "gpu", "cpu"].includes(device)) throw noSuchDevice(device);
+  const { threads = 1 } = options;
+  if (!Number.isInteger(threads) || threads < 1) throw noSuchThreads(threads);
   const workerUrl = ofThisBuild(new URL(options.workerUrl ?? new URL("tilewright-worker.js", here), location.href));
   const model = readModelAddress(options.model, location.href, workerUrl.href);
   const client = new Client(model, workerUrl, options);
@@ -136,6 +144,15 @@ function noSuchDevice(device: string): TilewrightError {
     code: "device_unknown",
     param: "device",
     message: `${JSON.stringify(device)} is no device: it must be "auto", "gpu" or "cpu"`,
+  });
+}
+
+function noSuchThreads(threads: unknown): TilewrightError {
+  return new TilewrightError({
+    type: "invalid_request_error",
+    code: "threads_invalid",
+    param: "threads",
+    message: `${JSON.stringify(threads)} is no number of threads: it must be a whole number of 1 or more`,
   });
 }
 
@@ -265,6 +282,7 @@ class Client {
         stallMs: this.#options.stallMs,
         device: this.#options.device,
         tuning: this.#options.tuning,
+        threads: this.#options.threads,
         pageGpu: "gpu" in navigator,
         openPool: poolWorkerAt(this.#workerUrl),
         onProgress: this.#options.onProgress,

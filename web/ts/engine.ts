@@ -56,6 +56,8 @@ export interface StartOptions {
   device: DeviceChoice;
   /** Whether kernels are measured without being asked for. */
   tuning: TuningMode;
+  /** Most threads of the CPU engine; null: as many as suit the machine. */
+  threads: number | null;
   /** A page has WebGPU, so that a worker without it is not the last word. */
   pageGpu: boolean;
   /** Where a CPU pool can live. */

@@ -125,7 +125,14 @@ class Page {
 
   load(name = "tiny"): this {
     const url = `https://a.example/${name}.gguf`;
-    this.say({ type: "load", model: { id: name, url, layout: "gguf" }, stallMs: null, device: "auto", pageGpu: false });
+    this.say({
+      type: "load",
+      model: { id: name, url, layout: "gguf" },
+      stallMs: null,
+      device: "auto",
+      threads: null,
+      pageGpu: false,
+    });
     return this;
   }
 

@@ -9,7 +9,7 @@ import type { StartEngine } from "./engine.js";
 import { connectionError } from "./errors.js";
 import { holdLock, whenReleased, type Locks } from "./liveness.js";
 import { Outbox } from "./outbox.js";
-import { PROTOCOL, type HostMessage, type PageState, type Port, type ToHost } from "./protocol.js";
+import { PROTOCOL, type HostMessage, type Load, type PageState, type Port, type ToHost } from "./protocol.js";
 import { readToHost } from "./protocol-reading.js";
 import { ServedModel, type Member } from "./served-model.js";
 
@@ -51,11 +51,11 @@ export class Host {
   }
 
   /** The model of an address on a device, for one more user. */
-  join(load: ToHost & { type: "load" }, member: Member): ServedModel {
+  join(load: Load, member: Member): ServedModel {
     const key = keyOf(load);
     let entry = this.#models.get(key);
     if (!entry) {
-      entry = { model: new ServedModel(load.model, load.device, this.#options.start), idle: undefined };
+      entry = { model: new ServedModel(load, this.#options.start), idle: undefined };
       this.#models.set(key, entry);
     }
     clearTimeout(entry.idle);
@@ -78,8 +78,8 @@ export class Host {
 }
 
 /** What asks for the same engine. */
-export function keyOf({ model, device }: ToHost & { type: "load" }): string {
-  return `${device} ${model.url}`;
+export function keyOf({ model, device, threads }: Load): string {
+  return `${device} ${threads ?? ""} ${model.url}`;
 }
 
 /** One page's port. */

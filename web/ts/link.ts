@@ -73,6 +73,8 @@ export interface LinkOptions {
   device?: DeviceChoice | undefined;
   /** See `ConnectOptions.tuning`. */
   tuning?: TuningMode | undefined;
+  /** See `ConnectOptions.threads`. */
+  threads?: number | undefined;
   /** Whether the page itself has WebGPU. */
   pageGpu?: boolean;
   /** Opens a worker for the CPU engine; without it, this page has none. */
@@ -139,8 +141,8 @@ export class Link {
     const page = { title: label(options.page?.title), url: label(options.page?.url) };
     this.#send({ type: "hello", protocol: PROTOCOL, client: options.client, lock: options.lock, ...page });
     if (options.state) this.state(options.state);
-    const { model, stallMs = null, device = "auto", pageGpu = false, tuning = "auto" } = options;
-    this.#send({ type: "load", model, stallMs, device, pageGpu, tuning });
+    const { model, stallMs = null, device = "auto", threads = null, pageGpu = false, tuning = "auto" } = options;
+    this.#send({ type: "load", model, stallMs, device, threads, pageGpu, tuning });
     this.#helloTimer = setTimeout(() => {
       this.end(
         connectionError(

@@ -11,16 +11,26 @@ import { isErrorObject } from "./errors.js";
 import type { ModelAddress } from "./model-address.js";
 import type { Progress } from "./protocol.js";
 
-export type ToPool =
-  { type: "load"; model: ModelAddress; stallMs: number | null } | { type: "step"; id: number; question: Uint8Array };
+/** What a pool is to load. */
+export interface PoolLoad {
+  /** Null where the subject is a shape, which has no files. */
+  model: ModelAddress | null;
+  stallMs: number | null;
+  /** Most threads; null: as many as suit the machine. */
+  threads: number | null;
+  /** A benchmark's request as JSON, which says how much memory its runs need; null where a model is to answer. */
+  subject: string | null;
+}
+
+export type ToPool = ({ type: "load" } & PoolLoad) | { type: "step"; id: number; question: Uint8Array };
 
 export type FromPool =
   | { type: "hello"; lock: string | null }
   | { type: "progress"; progress: Progress }
-  | { type: "loaded"; description: Uint8Array; notice: string | null }
+  | { type: "loaded"; description: Uint8Array; notice: string | null; heapBytes: number }
   /** It could not be loaded; nothing more is said. */
   | { type: "failed"; error: ErrorObject }
-  | { type: "answer"; id: number; answer: Uint8Array }
+  | { type: "answer"; id: number; answer: Uint8Array; heapBytes: number }
   /** Its memory is as the trap left it; nothing more is said. */
   | { type: "crashed"; error: ErrorObject };
 
@@ -31,13 +41,24 @@ export function readToPool(data: unknown): ToPool | undefined {
     const { id, question } = data;
     return typeof id === "number" && question instanceof Uint8Array ? { type: "step", id, question } : undefined;
   }
-  const model = data["model"];
-  if (data["type"] !== "load" || !isRecord(model)) return undefined;
+  if (data["type"] !== "load") return undefined;
+  const { model, stallMs, threads, subject } = data;
+  const read = model === null ? null : readModel(model);
+  if (read === undefined) return undefined;
+  return {
+    type: "load",
+    model: read,
+    stallMs: typeof stallMs === "number" ? stallMs : null,
+    threads: typeof threads === "number" ? threads : null,
+    subject: typeof subject === "string" ? subject : null,
+  };
+}
+
+function readModel(model: unknown): ModelAddress | undefined {
+  if (!isRecord(model)) return undefined;
   const { id, url, layout } = model;
   if (typeof id !== "string" || typeof url !== "string") return undefined;
-  if (layout !== "gguf" && layout !== "huggingface") return undefined;
-  const stallMs = data["stallMs"];
-  return { type: "load", model: { id, url, layout }, stallMs: typeof stallMs === "number" ? stallMs : null };
+  return layout === "gguf" || layout === "huggingface" ? { id, url, layout } : undefined;
 }
 
 /** What a pool said, or nothing if it is no message of this protocol. */
@@ -51,13 +72,14 @@ export function readFromPool(data: unknown): FromPool | undefined {
         ? { type: "progress", progress: data["progress"] as unknown as Progress }
         : undefined;
     case "loaded": {
-      const { description, notice } = data;
-      if (!(description instanceof Uint8Array)) return undefined;
-      return { type: "loaded", description, notice: typeof notice === "string" ? notice : null };
+      const { description, notice, heapBytes } = data;
+      if (!(description instanceof Uint8Array) || typeof heapBytes !== "number") return undefined;
+      return { type: "loaded", description, notice: typeof notice === "string" ? notice : null, heapBytes };
     }
     case "answer": {
-      const { id, answer } = data;
-      return typeof id === "number" && answer instanceof Uint8Array ? { type: "answer", id, answer } : undefined;
+      const { id, answer, heapBytes } = data;
+      if (typeof id !== "number" || !(answer instanceof Uint8Array) || typeof heapBytes !== "number") return undefined;
+      return { type: "answer", id, answer, heapBytes };
     }
     case "failed":
     case "crashed":

@@ -11,7 +11,7 @@ import { holdLock, type Locks } from "./liveness.js";
 import type { ModelFiles } from "./model-files.js";
 import { openModelFiles } from "./model-source.js";
 import { fileNameOf } from "./model-address.js";
-import { readToPool, type FromPool, type ToPool } from "./pool-protocol.js";
+import { readToPool, type FromPool, type PoolLoad, type ToPool } from "./pool-protocol.js";
 import { threadCount } from "./threads.js";
 import { compileModule, importGlue } from "./wasm-files.js";
 import type { Progress } from "./protocol.js";
@@ -20,10 +20,20 @@ import type { Progress } from "./protocol.js";
 interface Glue {
   default(options: { module_or_path: WebAssembly.Module; memory: WebAssembly.Memory }): Promise<unknown>;
   on_panic(listener: (message: string) => void): void;
+  /** Whether this browser's vectors compute what they should; asked before anything else. */
+  vectors_are_right(): boolean;
   initThreadPool(threads: number): Promise<void>;
   load(
     ggufFile: string | undefined,
     files: ModelFiles,
+    memoryBytes: number,
+    progress: (json: string) => void,
+  ): Promise<WasmPool>;
+  /** What a benchmark asks for: `request` is a `BenchRequest` as JSON; a shape has no files. */
+  load_subject(
+    request: string,
+    ggufFile: string | undefined,
+    files: ModelFiles | undefined,
     memoryBytes: number,
     progress: (json: string) => void,
   ): Promise<WasmPool>;
@@ -81,29 +91,30 @@ function heard(message: ToPool): void {
   if (!pool) return;
   try {
     pool.step(question).then((answer) => {
-      say({ type: "answer", id, answer }, [answer.buffer]);
+      say({ type: "answer", id, answer, heapBytes: heapBytes() }, [answer.buffer]);
     }, crashed);
   } catch (error) {
     crashed(error);
   }
 }
 
-async function load({ model, stallMs }: ToPool & { type: "load" }): Promise<void> {
+async function load({ model, stallMs, threads, subject }: PoolLoad): Promise<void> {
   const notices: string[] = [];
   const isolated = globalThis.crossOriginIsolated;
   if (!isolated) notices.push(NOT_ISOLATED);
-  const glue = await start(isolated ? threadCount(navigator.hardwareConcurrency) : 1, notices);
+  const glue = await start(isolated ? threadCount(navigator.hardwareConcurrency, threads) : 1, notices);
 
   let file: string | null = null;
   let cached = false;
   let saidAt = -Infinity;
   let phase: Progress["phase"] = "starting";
-  const files = await openModelFiles(model, {
+  const options = {
     stallMs: stallMs ?? undefined,
-    onFile: (name, fromStorage) => {
+    onFile: (name: string, fromStorage: boolean): void => {
       [file, cached] = [name, fromStorage];
     },
-  });
+  };
+  const files = model ? await openModelFiles(model, options) : undefined;
   try {
     const progress = (json: string): void => {
       const step = JSON.parse(json) as Pick<Progress, "phase" | "loaded" | "total">;
@@ -112,29 +123,21 @@ async function load({ model, stallMs }: ToPool & { type: "load" }): Promise<void
       [phase, saidAt] = [step.phase, now];
       say({ type: "progress", progress: { ...step, file, cached } });
     };
-    pool = await glue.load(model.layout === "gguf" ? fileNameOf(model) : undefined, files, memoryBytes, progress);
+    const gguf = model?.layout === "gguf" ? fileNameOf(model) : undefined;
+    if (subject !== null) pool = await glue.load_subject(subject, gguf, files, memoryBytes, progress);
+    else if (files) pool = await glue.load(gguf, files, memoryBytes, progress);
+    else throw connectionError("pool_failed", "the CPU engine was given no model to load");
   } catch (error) {
-    throw await files.explain(error);
+    throw files ? await files.explain(error) : error;
   }
   const description = pool.description();
-  if (files.notice !== undefined) notices.push(files.notice);
-  say({ type: "loaded", description, notice: notices.join(" ") || null }, [description.buffer]);
+  if (files?.notice !== undefined) notices.push(files.notice);
+  say({ type: "loaded", description, notice: notices.join(" ") || null, heapBytes: heapBytes() }, [description.buffer]);
 }
 
 /** The module with its threads; with one, if they do not start. */
 async function start(threads: number, notices: string[]): Promise<Glue> {
-  const name = hasRelaxedSimd() ? "tilewright_cpu" : "tilewright_cpu_plain";
-  const module = await compileModule(`${name}_bg.wasm`);
-  const instance = async (query: string): Promise<Glue> => {
-    const glue = await importGlue<Glue>(`${name}.js`, query);
-    memory = makeMemory();
-    await glue.default({ module_or_path: module, memory });
-    glue.on_panic((words) => {
-      crashed(new Error(words));
-    });
-    return glue;
-  };
-  const glue = await instance("");
+  const { glue, again } = await bestModule();
   if (threads === 1) return glue;
   try {
     await inTime(glue.initThreadPool(threads));
@@ -146,8 +149,37 @@ async function start(threads: number, notices: string[]): Promise<Glue> {
         "folder is served whole, with its snippets/ and the page's headers, and that a content security policy allows blob: workers.",
     );
     // What has started waits for ever, in a memory that nothing else uses.
-    return instance("?threads=1");
+    return again();
   }
+}
+
+interface Loaded {
+  glue: Glue;
+  /** Another instance, with a memory of its own. */
+  again: () => Promise<Glue>;
+}
+
+/** The module with relaxed SIMD where the browser reads it and computes it right: V8 11.3 reads it and computes it wrong. */
+async function bestModule(): Promise<Loaded> {
+  if (hasRelaxedSimd()) {
+    const relaxed = await loadModule("tilewright_cpu");
+    if (relaxed.glue.vectors_are_right()) return relaxed;
+  }
+  return loadModule("tilewright_cpu_plain");
+}
+
+async function loadModule(name: string): Promise<Loaded> {
+  const module = await compileModule(`${name}_bg.wasm`);
+  const instance = async (query: string): Promise<Glue> => {
+    const glue = await importGlue<Glue>(`${name}.js`, query);
+    memory = makeMemory();
+    await glue.default({ module_or_path: module, memory });
+    glue.on_panic((words) => {
+      crashed(new Error(words));
+    });
+    return glue;
+  };
+  return { glue: await instance(""), again: () => instance("?threads=1") };
 }
 
 async function inTime<T>(work: Promise<T>): Promise<T> {
@@ -196,6 +228,10 @@ const RELAXED = [
 
 function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(new Uint8Array(RELAXED));
+}
+
+function heapBytes(): number {
+  return memory?.buffer.byteLength ?? 0;
 }
 
 function isTrap(error: unknown): boolean {

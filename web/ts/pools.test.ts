@@ -7,7 +7,12 @@ import type { Locks } from "./liveness.js";
 
 const VISIBLE: PageState = { visible: true, focused: false, frozen: false };
 const HIDDEN: PageState = { ...VISIBLE, visible: false };
-const ADDRESS = { id: "m", url: "https://a.example/m.gguf", layout: "gguf" as const };
+const LOAD = {
+  model: { id: "m", url: "https://a.example/m.gguf", layout: "gguf" as const },
+  stallMs: null,
+  threads: null,
+  subject: null,
+};
 
 /** A tab whose pools answer a step with its question, backwards. */
 class Tab implements HostTab {
@@ -18,8 +23,8 @@ class Tab implements HostTab {
   /** What a pool says to a message instead. */
   answer: (message: ToPool) => FromPool | undefined = (message) =>
     message.type === "load"
-      ? { type: "loaded", description: Uint8Array.of(1, 2), notice: "a notice" }
-      : { type: "answer", id: message.id, answer: message.question.slice().reverse() };
+      ? { type: "loaded", description: Uint8Array.of(1, 2), notice: "a notice", heapBytes: 7 }
+      : { type: "answer", id: message.id, answer: message.question.slice().reverse(), heapBytes: 8 };
 
   constructor(
     readonly client: number,
@@ -84,8 +89,7 @@ beforeEach(() => {
   lost = [];
   opener = new PoolOpener({
     hosts,
-    address: ADDRESS,
-    stallMs: undefined,
+    load: LOAD,
     locks,
     signal: model.signal,
     onFile: () => undefined,
@@ -124,7 +128,7 @@ describe("the choice of a tab", () => {
     const opening = open();
     const tab = new Tab(1, hosts);
     await opening;
-    expect(tab.asked[0]).toEqual({ type: "load", model: ADDRESS, stallMs: null });
+    expect(tab.asked[0]).toEqual({ type: "load", ...LOAD });
     hosts.remove(1);
     const waiting = open();
     model.abort(new Error("dropped"));
@@ -229,7 +233,7 @@ describe("a pool that can't be had", () => {
   });
 });
 
-const loaded = (): FromPool => ({ type: "loaded", description: Uint8Array.of(1), notice: null });
+const loaded = (): FromPool => ({ type: "loaded", description: Uint8Array.of(1), notice: null, heapBytes: 7 });
 const crash = (): FromPool => ({
   type: "crashed",
   error: { type: "server_error", code: "engine_crashed", param: null, message: "it crashed" },

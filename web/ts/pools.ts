@@ -8,9 +8,8 @@
 
 import { TilewrightError, connectionError, toErrorObject } from "./errors.js";
 import { whenReleased, type Locks } from "./liveness.js";
-import type { ModelAddress } from "./model-address.js";
 import { TabGone, type Place, type PoolHosts } from "./pool-hosts.js";
-import { readFromPool, type FromPool, type ToPool } from "./pool-protocol.js";
+import { readFromPool, type FromPool, type PoolLoad, type ToPool } from "./pool-protocol.js";
 import type { Port, Progress } from "./protocol.js";
 
 /** How long a worker's first word may take, in milliseconds: its script has to be fetched. */
@@ -31,8 +30,8 @@ export class PoolGone extends Error {
 
 export interface PoolOptions {
   hosts: PoolHosts;
-  address: ModelAddress;
-  stallMs: number | undefined;
+  /** What each pool is to load. */
+  load: PoolLoad;
   locks: Locks | undefined;
   /** The model is no longer wanted. */
   signal: AbortSignal;
@@ -85,6 +84,8 @@ export class Pool {
   readonly over: Promise<string>;
   description: Uint8Array = new Uint8Array();
   notice: string | undefined;
+  /** How large its memory is. A wasm memory never shrinks, so this is the most that it ever was. */
+  heapBytes = 0;
   readonly #place: Place;
   readonly #options: PoolOptions;
   readonly #progress: (progress: Progress) => void;
@@ -170,13 +171,13 @@ export class Pool {
     switch (message.type) {
       case "hello": {
         clearTimeout(this.#helloTimer);
-        const { address, stallMs, locks } = this.#options;
+        const { load, locks } = this.#options;
         if (message.lock !== null && locks) {
           whenReleased(locks, message.lock, this.#ended.signal, () => {
             this.#end(new PoolGone("the worker that computed has ended", false));
           });
         }
-        this.#post({ type: "load", model: address, stallMs: stallMs ?? null });
+        this.#post({ type: "load", ...load });
         return;
       }
       case "progress":
@@ -185,12 +186,14 @@ export class Pool {
       case "loaded":
         this.description = message.description;
         this.notice = message.notice ?? undefined;
+        this.heapBytes = message.heapBytes;
         this.#isReady();
         return;
       case "failed":
         this.#fail(new TilewrightError(message.error));
         return;
       case "answer": {
+        this.heapBytes = message.heapBytes;
         const step = this.#steps.get(message.id);
         this.#steps.delete(message.id);
         step?.resolve(message.answer);

@@ -36,13 +36,14 @@ export function readToHost(data: unknown): ToHost | undefined {
       const { id, url, layout } = model;
       if (typeof id !== "string" || typeof url !== "string") return undefined;
       if (layout !== "gguf" && layout !== "huggingface") return undefined;
-      const { stallMs, device, pageGpu, tuning } = data;
+      const { stallMs, device, threads, pageGpu, tuning } = data;
       if (device !== "auto" && device !== "gpu" && device !== "cpu") return undefined;
       return {
         type: "load",
         model: { id, url, layout },
         stallMs: typeof stallMs === "number" ? stallMs : null,
         device,
+        threads: isCount(threads) && threads > 0 ? threads : null,
         pageGpu: pageGpu === true,
         tuning: tuning === "off" ? "off" : "auto",
       };

@@ -28,7 +28,7 @@ export const PROTOCOL = 4;
 /** What a request asks for; the names of OpenAI's paths. */
 export type Endpoint = "chat.completions" | "completions";
 
-/** What shall compute: `auto` is the GPU where there is one, else the CPU. */
+/** What shall compute: `auto` is the GPU where there is a real one, else the CPU. */
 export type DeviceChoice = "auto" | "gpu" | "cpu";
 
 /** Whether kernels are measured without being asked for. */
@@ -95,18 +95,23 @@ export interface Ack {
   seq: number;
 }
 
+/** Which engine a page wants. */
+export interface Load {
+  model: ModelAddress;
+  stallMs: number | null;
+  device: DeviceChoice;
+  /** Most threads of the CPU engine; null: as many as suit the machine. */
+  threads: number | null;
+  /** The page itself has WebGPU, so that a worker without it is not the last word. */
+  pageGpu: boolean;
+  /** Whether kernels are measured without being asked for. */
+  tuning: TuningMode;
+}
+
 export type ToHost =
   | { type: "hello"; protocol: number; client: string; lock: string | null; title: string; url: string }
   | ({ type: "state" } & PageState)
-  /** `pageGpu`: the page itself has WebGPU, so that a worker without it is not the last word. */
-  | {
-      type: "load";
-      model: ModelAddress;
-      stallMs: number | null;
-      device: DeviceChoice;
-      pageGpu: boolean;
-      tuning: TuningMode;
-    }
+  | ({ type: "load" } & Load)
   | { type: "request"; id: number; endpoint: Endpoint; body: unknown; resume: Resume | null }
   | { type: "cancel"; id: number }
   | { type: "ack"; acks: Ack[] }

@@ -7,9 +7,8 @@
 
 import type { Engine, StartEngine } from "./engine.js";
 import { TilewrightError, connectionError, toErrorObject, type ErrorObject } from "./errors.js";
-import type { ModelAddress } from "./model-address.js";
 import { PoolHosts } from "./pool-hosts.js";
-import type { Ack, DeviceChoice, HostMessage, PageState, Port, Progress, ToHost, TuningMode } from "./protocol.js";
+import type { Ack, HostMessage, Load, PageState, Port, Progress, ToHost, TuningMode } from "./protocol.js";
 import type { TuningCommand } from "./tuning.js";
 
 /** A tab, as a model sees it. */
@@ -42,19 +41,17 @@ type State =
   | { kind: "ready"; engine: Engine };
 
 export class ServedModel {
-  readonly #address: ModelAddress;
+  readonly #load: Load;
   readonly #start: StartEngine;
   readonly #joined = new Map<number, Joined>();
   #state: State = { kind: "absent" };
-  readonly #device: DeviceChoice;
   readonly #hosts = new PoolHosts();
   #stallMs: number | undefined;
   #pageGpu = false;
   #tuning: TuningMode = "auto";
 
-  constructor(address: ModelAddress, device: DeviceChoice, start: StartEngine) {
-    this.#address = address;
-    this.#device = device;
+  constructor(load: Load, start: StartEngine) {
+    this.#load = load;
     this.#start = start;
   }
 
@@ -63,10 +60,7 @@ export class ServedModel {
   }
 
   /** A tab wants this model; it hears `ready`, now or later, or an error. */
-  join(
-    member: Member,
-    { stallMs, pageGpu, tuning }: Omit<ToHost & { type: "load" }, "type" | "model" | "device">,
-  ): void {
+  join(member: Member, { stallMs, pageGpu, tuning }: Load): void {
     this.#joined.set(member.client, { member, requests: new Set() });
     this.#stallMs = stallMs ?? undefined;
     this.#pageGpu = pageGpu;
@@ -81,7 +75,7 @@ export class ServedModel {
         if (this.#state.progress) member.send({ type: "progress", progress: this.#state.progress });
         return;
       case "absent":
-        this.#load();
+        this.#begin();
     }
   }
 
@@ -114,7 +108,7 @@ export class ServedModel {
       return;
     }
     joined.requests.add(request.id);
-    if (this.#state.kind === "absent") this.#load();
+    if (this.#state.kind === "absent") this.#begin();
     if (this.#state.kind === "ready") submitTo(this.#state.engine, { client, request });
     else if (this.#state.kind === "loading") this.#state.waiting.push({ client, request });
   }
@@ -164,7 +158,7 @@ export class ServedModel {
     if (state.kind === "loading") state.stop.abort();
   }
 
-  #load(): void {
+  #begin(): void {
     const stop = new AbortController();
     const state: State = { kind: "loading", stop, progress: undefined, waiting: [] };
     this.#state = state;
@@ -173,9 +167,10 @@ export class ServedModel {
       this.#state === state || (this.#state.kind === "ready" && this.#state.engine === engine);
 
     const starting = this.#start({
-      address: this.#address,
+      address: this.#load.model,
       stallMs: this.#stallMs,
-      device: this.#device,
+      device: this.#load.device,
+      threads: this.#load.threads,
       pageGpu: this.#pageGpu,
       tuning: this.#tuning,
       hosts: this.#hosts,

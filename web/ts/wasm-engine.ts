@@ -18,7 +18,7 @@ import type { DeviceChoice, Endpoint, ModelInfo, PageState, Progress, Resume, Tu
 import type { TuningCommand, TuningReply } from "./tuning.js";
 import { TuningStore } from "./tuning-store.js";
 import { compileModule, importGlue } from "./wasm-files.js";
-import { probeWebGpu, type AdapterDescription } from "./webgpu.js";
+import { probeWebGpu, requireWebGpu, type AdapterDescription } from "./webgpu.js";
 
 /** What `web/src/lib.rs` exports. */
 interface Glue {
@@ -36,15 +36,18 @@ interface Glue {
     progress: (json: string) => void,
     output: (json: string) => void,
   ): Promise<WasmEngine>;
-  /** Takes a `BenchRequest` and resolves to a report as JSON; without an adapter it computes on the CPU. */
+  /** Takes a `BenchRequest` and resolves to a report, both as JSON. */
   bench(
     request: string,
-    adapter: AdapterDescription | undefined,
+    on: BenchDevice,
     files: ModelFiles | undefined,
     ggufFile: string | undefined,
     progress: (json: string) => void,
   ): Promise<string>;
 }
+
+/** Where a benchmark runs. */
+export type BenchDevice = { adapter: AdapterDescription } | { pools: Pick<PoolOpener, "open"> };
 
 interface WasmEngine {
   /** JSON of a `ModelInfo`. */
@@ -121,6 +124,8 @@ export const startWasmEngine: StartEngine = async (options) => {
 async function findAdapter({ device, pageGpu }: StartOptions): Promise<AdapterDescription | undefined> {
   if (device === "cpu") return undefined;
   try {
+    // A program that pretends to be a GPU computes on the CPU, too, and far slower than our own threads do.
+    if (device === "auto" && (await requireWebGpu(navigator)).software) return undefined;
     return await probeWebGpu(navigator);
   } catch (error) {
     // Dedicated workers may have it where shared ones don't: the page tries that when it hears of this.
@@ -136,7 +141,7 @@ async function load(
   options: StartOptions,
   meter: Meter,
 ): Promise<Engine> {
-  const { address, events, signal, stallMs, hosts, device, tuning } = options;
+  const { address, events, signal, stallMs, threads, hosts, device, tuning } = options;
   const onFile = (file: string, cached: boolean): void => {
     meter.file(file, cached);
   };
@@ -148,7 +153,13 @@ async function load(
   };
   signal.addEventListener("abort", giveUp);
   const locks = (navigator as { locks?: Locks }).locks;
-  const pools = new PoolOpener({ hosts, address, stallMs, locks, signal: life.signal, onFile });
+  const pools = new PoolOpener({
+    hosts,
+    load: { model: address, stallMs: stallMs ?? null, threads, subject: null },
+    locks,
+    signal: life.signal,
+    onFile,
+  });
   const made: { engine?: LoadedEngine } = {};
   let wasm: WasmEngine;
   try {

@@ -65,6 +65,9 @@ export interface AdapterDescription {
   facts: string;
 }
 
+/** Chromium's, Mesa's and Windows' own, where the browser does not say that an adapter is a fallback. */
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|basic render|\bwarp\b/i;
+
 /** The WebGPU specification's names of vendors are lower case. */
 const VENDORS: Readonly<Record<string, string>> = { amd: "AMD", nvidia: "NVIDIA" };
 
@@ -164,5 +167,5 @@ function describe(adapter: AdapterLike): AdapterDescription {
   const capital = VENDORS[vendor] ?? vendor.charAt(0).toUpperCase() + vendor.slice(1);
   const facts = adapterFacts(adapter, (globalThis as { navigator?: Navigator }).navigator ?? {});
   const name = description || [capital, architecture, device].filter((part) => part !== "").join(" ");
-  return { name, software: isFallbackAdapter || /swiftshader|llvmpipe/i.test(name), facts };
+  return { name, software: isFallbackAdapter || SOFTWARE.test(name), facts };
 }

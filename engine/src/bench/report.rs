@@ -4,11 +4,11 @@
 //! run with the median time of a decoded step, whole, so that its figures belong together; the others stand beside it.
 
 use super::{BenchOptions, BenchRun, run};
-use crate::load::{LoadOptions, Loaded};
+use crate::load::{LoadOptions, MemoryUse, StepCost};
 use crate::model::ModelConfig;
 use serde::Serialize;
 use thiserror::Error;
-use tilewright_plan::ExecutorError;
+use tilewright_plan::{Executor, ExecutorError};
 
 /// Tokens of a KV block, as the executors make them.
 const BLOCK: u32 = crate::load::capacity::BLOCK_SIZE;
@@ -157,7 +157,7 @@ impl Suite {
     /// When a step fails, or the executor has no room for so many tokens.
     pub async fn run(
         &self,
-        loaded: &mut Loaded,
+        executor: &mut dyn Executor,
         clock_ms: &dyn Fn() -> f64,
         kernels: &dyn Fn() -> Vec<KernelReport>,
         progress: &mut dyn FnMut(&Sample),
@@ -167,11 +167,11 @@ impl Suite {
         for &concurrency in &self.concurrency {
             let options = BenchOptions { prompt: self.prompt, generate: self.generate, concurrency };
             let warm_up = BenchOptions { generate: self.generate.min(WARM_UP), ..options };
-            (_, step) = run(&mut *loaded.executor, step, warm_up, clock_ms).await?;
+            (_, step) = run(executor, step, warm_up, clock_ms).await?;
             kernels();
             let mut runs: Vec<(BenchRun, Vec<KernelReport>)> = Vec::new();
             for _ in 0..self.repeats {
-                let (run, next) = run(&mut *loaded.executor, step, options, clock_ms).await?;
+                let (run, next) = run(executor, step, options, clock_ms).await?;
                 step = next;
                 progress(&Sample::from(&run));
                 runs.push((run, kernels()));
@@ -218,21 +218,27 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of a suite on a loaded model, without its runs.
-    pub fn new(model: String, suite: &Suite, loaded: &Loaded, load_ms: f64) -> Self {
-        let capacity = loaded.executor.capacity();
+    /// Of a suite on a loaded model, without its runs; `memory` and `cost` are what the model takes.
+    pub fn new(
+        model: String,
+        suite: &Suite,
+        executor: &dyn Executor,
+        (memory, cost): (MemoryUse, StepCost),
+        load_ms: f64,
+    ) -> Self {
+        let capacity = executor.capacity();
         Self {
             model,
-            device: loaded.executor.device(),
+            device: executor.device(),
             version: env!("CARGO_PKG_VERSION"),
             prompt: suite.prompt,
             generate: suite.generate,
             repeats: suite.repeats,
-            weights_bytes: loaded.memory.weights_bytes,
-            kv_bytes: loaded.memory.kv_bytes,
-            scratch_bytes: loaded.memory.scratch_bytes,
-            weight_bytes_per_step: loaded.cost.weight_bytes,
-            dispatches_per_step: loaded.cost.dispatches,
+            weights_bytes: memory.weights_bytes,
+            kv_bytes: memory.kv_bytes,
+            scratch_bytes: memory.scratch_bytes,
+            weight_bytes_per_step: cost.weight_bytes,
+            dispatches_per_step: cost.dispatches,
             depth: capacity.depth,
             max_rows: capacity.max_rows,
             load_ms,
@@ -359,7 +365,8 @@ mod tests {
         let seconds = Cell::new(0.0);
         let clock_ms = || seconds.replace(seconds.get() + 1.0) * 1e3;
         let mut told = 0;
-        let runs = pollster::block_on(suite.run(&mut loaded, &clock_ms, &Vec::new, &mut |_| told += 1)).unwrap();
+        let runs =
+            pollster::block_on(suite.run(&mut *loaded.executor, &clock_ms, &Vec::new, &mut |_| told += 1)).unwrap();
         let figures: Vec<_> = runs.iter().map(|run| run.median).collect();
         let sample = |concurrency: u32| Sample {
             concurrency,

@@ -178,14 +178,15 @@ fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
     input: &Input,
     sink: &mut Sink<'_, S::F>,
 ) {
+    let most = if BITS == 4 { S::ROWS_OF_FOUR } else { S::ROWS };
     let mut row = 0;
     while row < input.rows {
         let left = input.rows - row;
-        if S::ROWS >= 8 && left >= 8 {
+        if most >= 8 && left >= 8 {
             row = quantized_rows::<S, 8, BITS, GROUP, MINS>(simd, tile, input, row, sink);
-        } else if S::ROWS >= 4 && left >= 4 {
+        } else if most >= 4 && left >= 4 {
             row = quantized_rows::<S, 4, BITS, GROUP, MINS>(simd, tile, input, row, sink);
-        } else if S::ROWS >= 2 && left >= 2 {
+        } else if most >= 2 && left >= 2 {
             row = quantized_rows::<S, 2, BITS, GROUP, MINS>(simd, tile, input, row, sink);
         } else {
             row = quantized_rows::<S, 1, BITS, GROUP, MINS>(simd, tile, input, row, sink);
@@ -219,21 +220,10 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
                 _ => block.eight_sums[0],
             };
             let dots: [S::I; M] = if BITS == 4 {
-                let mut dots = [simd.four_zero(); M];
-                for pair in fours.start / 2..fours.end / 2 {
-                    let both = simd.bytes(array(codes, pair * 64));
-                    let (low, high) = (simd.low_nibbles(both), simd.high_nibbles(both));
+                let mut sums = simd.four_dots(array(codes, 0), std::array::from_fn(|m| &rows[m][index].codes));
+                // Without minima a code stands for code - 8.
+                if !MINS {
                     for m in 0..M {
-                        let activations = &rows[m][index].codes;
-                        dots[m] = simd.four_add(dots[m], low, simd.four_times(*array(activations, pair * 8)));
-                        dots[m] = simd.four_add(dots[m], high, simd.four_times(*array(activations, pair * 8 + 4)));
-                    }
-                }
-                let mut sums = [simd.splat_i32(0); M];
-                for m in 0..M {
-                    sums[m] = simd.four_sum(dots[m]);
-                    // Without minima a code stands for code - 8.
-                    if !MINS {
                         sums[m] = simd.sub_i32(sums[m], simd.splat_i32(eight_sum(&rows[m][index])));
                     }
                 }

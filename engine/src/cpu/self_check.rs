@@ -14,6 +14,9 @@ use crate::sampling::random::philox;
 use crate::weights::{Quantization, TensorLayout, WeightFormat, WeightRows};
 use half::f16;
 
+/// Eight, four, two and one: as many as are computed at once.
+const ROWS: usize = 15;
+
 /// Compares integer products of the best instruction set with those without vectors, to the bit. Takes less than a millisecond.
 ///
 /// Called before anything else, it sees the code of the browser's baseline compiler.
@@ -26,15 +29,15 @@ pub fn vectors_are_right() -> bool {
         rows.codes.iter_mut().zip(&mut noise).for_each(|(code, noise)| *code = noise);
         rows.scales.fill(f16::from_f32(0.125));
         rows.mins.fill(f16::from_f32(-0.5));
-        let activations: Vec<f32> = noise.take(7 * 96).map(|noise| noise as i32 as f32).collect();
+        let activations: Vec<f32> = noise.take(ROWS * 96).map(|noise| noise as i32 as f32).collect();
         let Some(mut matrix) = PackedMatrix::try_zeroed(layout) else { return false };
         matrix.write_rows(0, &rows);
         let run = |isa: Isa| {
             let threads = Threads::new(Some(1));
             let mut input = Input::default();
             let forms = Forms { quantized: true, dense: false };
-            input.fill(isa, &threads, forms, (7, 96), Source::Plain(&activations));
-            let mut out = vec![Vector::default(); matrix.tiles() * 7];
+            input.fill(isa, &threads, forms, (ROWS, 96), Source::Plain(&activations));
+            let mut out = vec![Vector::default(); matrix.tiles() * ROWS];
             let weights = Weights { matrix: &matrix, bias: None };
             products(isa, &threads, &input, Products::Beside(&[weights]), &mut out);
             out

@@ -57,7 +57,7 @@ pub struct MemoryUse {
 }
 
 /// What a step that decodes one token takes of the device: what bounds its speed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepCost {
     /// Kernels that are run one after the other; 0 on the CPU.
     pub dispatches: u32,

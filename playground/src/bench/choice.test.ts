@@ -14,6 +14,12 @@ describe("the form", () => {
     });
   });
 
+  test("counts threads on the CPU only, where a number is given", () => {
+    expect(optionsOf(choiceOf("?device=cpu&threads=2"))).toMatchObject({ device: "cpu", threads: 2 });
+    expect(optionsOf(choiceOf("?device=cpu"))).not.toHaveProperty("threads");
+    expect(optionsOf(choiceOf("?device=gpu&threads=2"))).not.toHaveProperty("threads");
+  });
+
   test("names a model, or none for the site's own", () => {
     expect(optionsOf(choiceOf("?model=/m.gguf&endToEnd"))).toMatchObject({ model: "/m.gguf", endToEnd: true });
     expect(optionsOf(choiceOf("?model="))).not.toHaveProperty("model");

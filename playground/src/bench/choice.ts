@@ -7,6 +7,8 @@ export interface Choice {
   /** Empty: the model that comes with the site. */
   model: string;
   device: "auto" | "gpu" | "cpu";
+  /** Empty: as many as suit the machine. */
+  threads: string;
   prompt: string;
   generate: string;
   /** Numbers with commas or blanks between them. */
@@ -23,6 +25,7 @@ export function choiceOf(search: string): Choice {
     shape: asked.get("shape") ?? "smollm2-135m",
     model: asked.get("model") ?? "",
     device: device === "gpu" || device === "cpu" ? device : "auto",
+    threads: asked.get("threads") ?? "",
     prompt: asked.get("prompt") ?? "480",
     generate: asked.get("generate") ?? "128",
     concurrency: asked.get("concurrency") ?? "1, 8, 32",
@@ -37,6 +40,7 @@ export function optionsOf(choice: Choice): BenchOptions {
   return {
     ...(what === "shape" ? { shape } : model.trim() === "" ? {} : { model: model.trim() }),
     device,
+    ...(device === "cpu" && choice.threads.trim() !== "" ? { threads: number(choice.threads) } : {}),
     prompt: number(choice.prompt),
     generate: number(choice.generate),
     concurrency: choice.concurrency

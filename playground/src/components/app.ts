@@ -24,7 +24,7 @@ export class App extends LitElement {
     css`
       :host {
         display: grid;
-        grid-template-rows: auto 1fr auto;
+        grid-template: auto 1fr auto / minmax(0, 1fr);
         height: 100dvh;
       }
       header {
@@ -124,7 +124,7 @@ export class App extends LitElement {
         padding: 0 var(--gutter);
       }
       @media (max-width: 40rem) {
-        .brand .model,
+        .brand span,
         .quiet span {
           display: none;
         }

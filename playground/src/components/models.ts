@@ -8,7 +8,7 @@ import type { StoredModel } from "tilewright";
 import { modelName } from "../engine";
 import { bytes, counted } from "../figures";
 import { deleteStoredModel, storedModels } from "../library";
-import { watchTheme } from "../theme";
+import { chooseTheme, watchTheme, type Theme } from "../theme";
 import { base, quietButtons } from "./shared";
 import "./trouble";
 
@@ -22,18 +22,39 @@ export class Models extends LitElement {
     css`
       :host {
         display: block;
-        max-width: 52rem;
-        margin: 0 auto;
-        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem) 3rem;
+        min-height: 100dvh;
       }
       header {
         display: flex;
         align-items: center;
         justify-content: space-between;
-        margin-bottom: 2rem;
+        gap: 1rem;
+        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
+      }
+      .brand {
+        display: flex;
+        align-items: center;
+        gap: 0.7rem;
+        color: inherit;
+        font-weight: 640;
+        font-size: 1.0625rem;
+        letter-spacing: -0.015em;
+      }
+      .brand img {
+        width: 1.75rem;
+        height: 1.75rem;
+      }
+      .buttons {
+        display: flex;
+        gap: 0.15rem;
       }
       a {
         text-decoration: none;
+      }
+      main {
+        max-width: 52rem;
+        margin: 0 auto;
+        padding: 1.3rem clamp(0.75rem, 2vw, 1.25rem) 3rem;
       }
       h1 {
         margin: 0 0 0.3rem;
@@ -82,18 +103,46 @@ export class Models extends LitElement {
         display: block;
         color: var(--ink-quiet);
       }
-      .quiet {
+      li .quiet {
         grid-row: 1 / 3;
+      }
+      @media (max-width: 40rem) {
+        li {
+          grid-template-columns: minmax(0, 1fr) auto;
+          padding-inline-start: 1rem;
+        }
+        .size {
+          grid-row: 3;
+          margin-top: 0.3rem;
+          text-align: start;
+        }
+        .size small {
+          display: inline;
+        }
+        li .quiet {
+          grid-row: 1 / 4;
+          grid-column: 2;
+        }
+        header .quiet span {
+          display: none;
+        }
+        header .quiet {
+          width: 2.75rem;
+          height: 2.75rem;
+          justify-content: center;
+          padding: 0;
+        }
       }
     `,
   ];
 
   @state() private models: StoredModel[] | undefined;
   @state() private error: unknown;
+  @state() private theme: Theme = "light";
 
   constructor() {
     super();
-    watchTheme(() => undefined);
+    watchTheme((theme) => (this.theme = theme));
   }
 
   override connectedCallback(): void {
@@ -102,8 +151,21 @@ export class Models extends LitElement {
   }
 
   override render() {
+    const chat = `./index.html${location.search}`;
+    const other = this.theme === "dark" ? "light" : "dark";
+    const colours = other === "dark" ? "Dark colours" : "Light colours";
     return html`<header>
-        <a class="quiet" href=${`./index.html${location.search}`}><wa-icon name="chat"></wa-icon><span>Chat</span></a>
+        <a class="brand" href=${chat} aria-label="Tilewright: the chat"
+          ><img src="./mark.svg" alt="" /><span>Tilewright</span></a
+        >
+        <div class="buttons">
+          <a class="quiet" href=${chat} aria-label="Chat" title="Chat"
+            ><wa-icon name="chat"></wa-icon><span>Chat</span></a
+          >
+          <button class="quiet" type="button" aria-label=${colours} title=${colours} @click=${() => chooseTheme(other)}>
+            <wa-icon name=${this.theme === "dark" ? "sun" : "moon"}></wa-icon>
+          </button>
+        </div>
       </header>
       <main @again=${() => void this.look()}>
         <h1>Models in this browser</h1>

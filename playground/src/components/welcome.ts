@@ -72,7 +72,10 @@ export class Welcome extends LitElement {
   override render() {
     return html`
       <h1>A language model, in your browser</h1>
-      <p>It runs on your own GPU. Nothing that you write leaves this machine, and every tab shares the one engine.</p>
+      <p>
+        It runs on this machine, on its GPU or its CPU. Nothing that you write leaves this machine, and every tab shares
+        the one engine.
+      </p>
       <slot></slot>
       <ul aria-label="Questions to start from" ?hidden=${!this.ready}>
         ${QUESTIONS.map((question) => html`<li><button type="button" @click=${() => this.ask(question)}>${question}</button></li>`)}

@@ -14,7 +14,9 @@ const OPTIONS = {
   generate: 128,
   /** The first is dropped. */
   rounds: 4,
-  /** wllama's; 0 is as many as the machine has cores. */
+  /** Ours, as `connect` takes it; wllama's contestants say theirs. */
+  device: "auto",
+  /** Of both, on the CPU; 0 is ours by default, and wllama's as many as the machine has cores. */
   threads: 0,
   contestants: ["tilewright", "wllama-gpu", "wllama-cpu"],
 };
@@ -100,9 +102,10 @@ async function enter(name, options) {
 }
 
 const ENTER = {
-  async tilewright({ model }) {
+  async tilewright({ model, device, threads }) {
     const { connect } = await import("./lib/tilewright.js");
-    const tw = await connect({ model: new URL(model, location.href).href });
+    const address = new URL(model, location.href).href;
+    const tw = await connect({ model: address, device, ...(threads > 0 ? { threads } : {}) });
     return {
       on: tw.device,
       leave: () => tw.close(),

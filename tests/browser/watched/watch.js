@@ -46,7 +46,7 @@ MessagePort.prototype.close = function () {
 
 const channel = new BroadcastChannel("watched worker");
 channel.addEventListener("message", ({ data }) => {
-  if (data === "destroy the device" || data === "lose the GPU") devices.at(-1).destroy();
+  if (data === "destroy the device" || data === "lose the GPU") devices.at(-1)?.destroy();
   if (data === "lose the GPU") away = true;
   if (data === "bring the GPU back") away = false;
   if (data === "end") self.close();

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// Tokens to decode
     #[arg(long = "gen", default_value_t = 128, value_parser = clap::value_parser!(u32).range(2..))]
     generate: u32,
+    /// Threads of both on the CPU; by default ours, and as many as there are cores for the other
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
     /// Rounds, of which the first is dropped
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(2..))]
     rounds: u32,
@@ -88,6 +91,8 @@ pub(crate) fn bench(options: &Options) -> Result<()> {
         "prompt": options.prompt,
         "generate": options.generate,
         "rounds": options.rounds,
+        "device": device,
+        "threads": options.threads,
         "contestants": contestants,
     } });
     let run = Command::new("node")

@@ -43,6 +43,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type Eight: Copy;
     /// Rows of activations that a tile of weights is best multiplied with at once: as many as there are registers for.
     const ROWS: usize;
+    /// The same of 4-bit codes.
+    const ROWS_OF_FOUR: usize = Self::ROWS;
 
     /// Runs a kernel, compiled for this instruction set.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -87,6 +89,27 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// sum + codes . activations
     fn four_add(self, sum: Self::Four, codes: Self::B, activations: Self::B) -> Self::Four;
     fn four_sum(self, sum: Self::Four) -> Self::I;
+    /// Of a block, 32 columns of 4-bit codes, with as many activations of each row: the codes of eight columns are 64 bytes, those
+    /// of the first four in low nibbles.
+    #[inline(always)]
+    fn four_dots<const M: usize>(self, codes: &[u8; 256], activations: [&[i8; 32]; M]) -> [Self::I; M] {
+        let mut dots = [self.four_zero(); M];
+        let (pairs, _) = codes.as_chunks();
+        for (pair, both) in pairs.iter().enumerate() {
+            let both = self.bytes(both);
+            let (low, high) = (self.low_nibbles(both), self.high_nibbles(both));
+            for m in 0..M {
+                let (fours, _) = activations[m].as_chunks();
+                dots[m] = self.four_add(dots[m], low, self.four_times(fours[pair * 2]));
+                dots[m] = self.four_add(dots[m], high, self.four_times(fours[pair * 2 + 1]));
+            }
+        }
+        let mut sums = [self.splat_i32(0); M];
+        for m in 0..M {
+            sums[m] = self.four_sum(dots[m]);
+        }
+        sums
+    }
     fn eight_zero(self) -> Self::Eight;
     /// sum + codes . activations
     fn eight_add(self, sum: Self::Eight, codes: Self::B, activations: Self::B) -> Self::Eight;

@@ -108,6 +108,54 @@ fn widened(from: &[u8; 32]) -> V {
     ]
 }
 
+/// See [`Simd::four_dots`]; `VECTORS` of the four of a sum, and `ROWS` rows, at a time. There are sixteen registers: eight sums of two
+/// by four leave room for the codes.
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+fn part_dots<const VECTORS: usize, const ROWS: usize, const M: usize>(
+    codes: &[u8; 256],
+    activations: [&[i8; 32]; M],
+) -> [V; M] {
+    let dot = i32x4_relaxed_dot_i8x16_i7x16_add;
+    let (vectors, _) = codes.as_chunks::<16>();
+    let mut sums = [[i32x4_splat(0); 4]; M];
+    for first_row in (0..M).step_by(ROWS) {
+        for first in (0..4).step_by(VECTORS) {
+            let mut part = [[i32x4_splat(0); VECTORS]; ROWS];
+            for pair in 0..4 {
+                let both: [v128; VECTORS] = std::array::from_fn(|v| load16(&vectors[pair * 4 + first + v]));
+                let low: [v128; VECTORS] = std::array::from_fn(|v| v128_and(both[v], u8x16_splat(15)));
+                let high: [v128; VECTORS] = std::array::from_fn(|v| u8x16_shr(both[v], 4));
+                for row in 0..ROWS {
+                    let (fours, _) = activations[first_row + row].as_chunks::<4>();
+                    let [a, b] = [splat4(&fours[pair * 2]), splat4(&fours[pair * 2 + 1])];
+                    for v in 0..VECTORS {
+                        part[row][v] = dot(b, high[v], dot(a, low[v], part[row][v]));
+                    }
+                }
+            }
+            for row in 0..ROWS {
+                sums[first_row + row][first..first + VECTORS].copy_from_slice(&part[row]);
+            }
+        }
+    }
+    sums
+}
+
+#[cfg(target_feature = "relaxed-simd")]
+#[inline(always)]
+fn load16(from: &[u8; 16]) -> v128 {
+    // SAFETY: the array has 16 bytes; a load needs no alignment.
+    unsafe { v128_load(from.as_ptr().cast()) }
+}
+
+/// Four activations, four times.
+#[inline(always)]
+fn splat4(from: &[i8; 4]) -> v128 {
+    // SAFETY: the array has four bytes; a load needs no alignment.
+    unsafe { v128_load32_splat(from.as_ptr().cast()) }
+}
+
 /// Sums of 32 bits of neighbours: `[a0 + a1, a2 + a3, b0 + b1, b2 + b3]`.
 #[cfg(not(target_feature = "relaxed-simd"))]
 #[inline(always)]
@@ -131,6 +179,9 @@ impl Simd for Wasm {
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Eight = [V; 2];
     const ROWS: usize = 2;
+    /// More than there are registers for, as sums of floats are touched once a block; but scales are then widened for all of them.
+    #[cfg(target_feature = "relaxed-simd")]
+    const ROWS_OF_FOUR: usize = 8;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -253,10 +304,18 @@ impl Simd for Wasm {
     }
     #[inline(always)]
     fn four_times(self, activations: [i8; 4]) -> V {
-        // SAFETY: the array has four bytes; a load needs no alignment.
-        [unsafe { v128_load32_splat(activations.as_ptr().cast()) }; 4]
+        [splat4(&activations); 4]
     }
 
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn four_dots<const M: usize>(self, codes: &[u8; 256], activations: [&[i8; 32]; M]) -> [V; M] {
+        match M {
+            1 => part_dots::<4, 1, M>(codes, activations),
+            2 => part_dots::<2, 2, M>(codes, activations),
+            _ => part_dots::<2, 4, M>(codes, activations),
+        }
+    }
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
     fn four_zero(self) -> V {

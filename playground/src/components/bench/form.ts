@@ -1,6 +1,6 @@
 // What to time: a shape or a model, the lengths, how many at once.
 import "@awesome.me/webawesome/dist/components/icon/icon.js";
-import { LitElement, css, html } from "lit";
+import { LitElement, css, html, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { Choice } from "../../bench/choice";
 import { SHAPES } from "../../bench/shapes";
@@ -146,14 +146,15 @@ export class BenchForm extends LitElement {
           >Computed on
           <select name="device" @change=${this.changed}>
             ${[
-              ["auto", "The GPU, if there is one"],
+              ["auto", "The GPU, else the CPU"],
               ["gpu", "The GPU"],
-              ["cpu", "The CPU, one thread"],
+              ["cpu", "The CPU"],
             ].map(
               ([value, label]) => html`<option value=${value!} ?selected=${choice.device === value}>${label}</option>`,
             )}
           </select>
         </label>
+        ${choice.device === "cpu" ? this.text("threads", "Threads", "As many as suit the machine") : nothing}
       </fieldset>
       ${
         busy
@@ -209,13 +210,14 @@ export class BenchForm extends LitElement {
       </label>`;
   }
 
-  private text(name: "prompt" | "generate" | "concurrency" | "repeats", label: string) {
+  private text(name: "threads" | "prompt" | "generate" | "concurrency" | "repeats", label: string, placeholder = "") {
     return html`<label
       >${label}
       <input
         name=${name}
         inputmode=${name === "concurrency" ? "text" : "numeric"}
         autocomplete="off"
+        placeholder=${placeholder}
         .value=${this.choice[name]}
         @input=${this.changed}
       />

@@ -156,6 +156,7 @@ export class Results extends LitElement {
               </p>`
             : nothing
         }
+        ${report.notice === null ? nothing : html`<p class="note">${report.notice}</p>`}
       </section>
       ${
         new Set(report.runs.map((run) => run.concurrency)).size > 1
