@@ -91,6 +91,22 @@ struct Told {
     records: [usize; 3],
 }
 
+/// Where kernels run, from JSON of `AdapterFacts`.
+pub(crate) fn place(facts: &str) -> Place {
+    let facts: Facts = serde_json::from_str(facts).unwrap_or_default();
+    let device = Device {
+        vendor: facts.vendor,
+        architecture: facts.architecture,
+        device: facts.device,
+        description: facts.description,
+        subgroup_min: facts.subgroup_min,
+        subgroup_max: facts.subgroup_max,
+        features: facts.features.into_iter().collect(),
+        limits_digest: digest(&facts.limits),
+    };
+    Place { device, browser: facts.browser, timer_quantum_ns: TIMESTAMP_QUANTUM_NS }
+}
+
 /// The tuner of one engine.
 pub(crate) struct Tuning {
     model: String,
@@ -105,10 +121,17 @@ pub(crate) struct Tuning {
 }
 
 /// Whose turn it is.
-struct Gate {
+pub(crate) struct Gate {
     clock: Box<dyn Fn() -> Duration>,
     activity: Activity,
     paused: Cell<bool>,
+}
+
+impl Gate {
+    /// Of a tuner that gives way to this.
+    pub(crate) fn new(activity: Activity) -> Self {
+        Self { clock: Box::new(clock()), activity, paused: Cell::new(false) }
+    }
 }
 
 impl Host for Gate {
@@ -140,18 +163,7 @@ impl Host for Gate {
 impl Tuning {
     /// Of a model's engine; `facts` is JSON of `AdapterFacts`, and `mode` `auto` or `off`.
     pub(crate) async fn open(model: String, mode: &str, facts: &str, store: JsTuningStore, activity: Activity) -> Self {
-        let facts: Facts = serde_json::from_str(facts).unwrap_or_default();
-        let device = Device {
-            vendor: facts.vendor,
-            architecture: facts.architecture,
-            device: facts.device,
-            description: facts.description,
-            subgroup_min: facts.subgroup_min,
-            subgroup_max: facts.subgroup_max,
-            features: facts.features.into_iter().collect(),
-            limits_digest: digest(&facts.limits),
-        };
-        let place = Place { device, browser: facts.browser, timer_quantum_ns: TIMESTAMP_QUANTUM_NS };
+        let place = place(facts);
         let built_in = builtin::database().unwrap_or_else(|_| Database::default());
         let mut keeper = Keeper::open(Box::new(store), built_in).await;
         keeper.forget_stale(&current_kernels()).await;
@@ -159,7 +171,7 @@ impl Tuning {
             model,
             auto: mode != "off",
             keeper: Rc::new(Mutex::new(keeper)),
-            gate: Rc::new(Gate { clock: Box::new(clock()), activity, paused: Cell::new(false) }),
+            gate: Rc::new(Gate::new(activity)),
             status: RefCell::new(Status {
                 device: place.device.clone(),
                 browser: place.browser.clone(),

@@ -21,9 +21,11 @@ test("browsers are told by their engine, its major version and the system", () =
 test("limits are read wherever the browser keeps them, in one order, and features too", () => {
   // As in browsers: accessors of a prototype.
   const limits = Object.create({ maxBufferSize: 4, maxBindGroups: 8, words: "none" }) as object;
-  const facts = JSON.parse(
-    adapterFacts({ info: { vendor: "nvidia" }, features: new Set(["b", "a"]), limits }, {}),
-  ) as { vendor: string; features: string[]; limits: string };
+  const facts = JSON.parse(adapterFacts({ info: { vendor: "nvidia" }, features: new Set(["b", "a"]), limits }, {})) as {
+    vendor: string;
+    features: string[];
+    limits: string;
+  };
   expect(facts.vendor).toBe("nvidia");
   expect(facts.features).toEqual(["a", "b"]);
   expect(facts.limits).toBe("maxBindGroups=8 maxBufferSize=4");

@@ -34,7 +34,7 @@ interface Answer {
 
 /** Times streamed requests to the model. */
 export async function endToEnd(
-  { request, device, threads }: Omit<ReadOptions, "endToEnd">,
+  { request, device, threads }: Omit<ReadOptions, "endToEnd" | "tune">,
   { signal, onProgress }: { signal: AbortSignal | undefined; onProgress: BenchOptions["onProgress"] | undefined },
 ): Promise<EndToEnd> {
   const started = performance.now();

@@ -28,6 +28,7 @@ describe("the options of a benchmark", () => {
       device: "auto",
       threads: null,
       endToEnd: false,
+      tune: null,
     });
   });
 
@@ -53,6 +54,8 @@ describe("the options of a benchmark", () => {
     ["device", "tpu"],
     ["shape", 5],
     ["endToEnd", "yes"],
+    ["tune", "yes"],
+    ["tune", [3]],
     ["promt", 480],
   ])("%s %j is refused by name", (name, value) => {
     const { param, message } = refusal({ [name]: value });

@@ -31,9 +31,27 @@ export interface BenchOptions {
   max_rows?: number;
   /** Whether to time streamed requests of a page too, as a tab sees them: needs a model. */
   endToEnd?: boolean;
+  /**
+   * Tunes the GPU's kernels after the runs and repeats these; `report.tuning` says what that did. Nothing of it is kept.
+   */
+  tune?: BenchTuning | boolean;
   onProgress?: (progress: BenchProgress) => void;
   /** Aborted, the promise rejects with its reason and the device is let go of. */
   signal?: AbortSignal;
+}
+
+/** How thorough a benchmark's tuning is. */
+export interface BenchTuning {
+  /** How long the GPU may be kept busy by searching: 3. */
+  seconds?: number;
+  /** Every variant is tried, however long that takes. */
+  exhaustive?: boolean;
+  /** Begins without what comes with the package. */
+  from_nothing?: boolean;
+  /** Only these phases: 0 is one answer, 1 reading a prompt, 2 eight answers at once, 3 thirty-two. */
+  phases?: number[];
+  /** Only so many operations of each phase, largest share first. */
+  operations?: number;
 }
 
 /** How far a benchmark has come. */
@@ -67,10 +85,22 @@ export interface ReadOptions {
   device: DeviceChoice;
   threads: number | null;
   endToEnd: boolean;
+  /** The tuner itself says what is wrong with it. */
+  tune: BenchTuning | null;
 }
 
 const NUMBERS = { threads: 1, prompt: 1, generate: 2, repeats: 1, kv_mib: 1, max_rows: 1 } as const;
-const KNOWN = ["model", "shape", "device", "concurrency", "endToEnd", "onProgress", "signal", ...Object.keys(NUMBERS)];
+const KNOWN = [
+  "model",
+  "shape",
+  "device",
+  "concurrency",
+  "endToEnd",
+  "tune",
+  "onProgress",
+  "signal",
+  ...Object.keys(NUMBERS),
+];
 const DEVICES = ["gpu", "cpu", "auto"];
 
 /** As JSON and wasm take it. */
@@ -113,7 +143,12 @@ export function readBenchOptions(options: unknown): ReadOptions {
       "endToEnd sends requests to a model, and a shape has no vocabulary; name a model instead",
     );
   }
+  const { tune = false } = given;
+  if (typeof tune !== "boolean" && (typeof tune !== "object" || tune === null || Array.isArray(tune))) {
+    throw invalid("tune", `tune has to be true, false or an object such as { seconds: 3 }, not ${say(tune)}`);
+  }
   return {
+    tune: tune === false ? null : tune === true ? {} : tune,
     request: {
       model: shape ?? model ?? DEFAULT_MODEL,
       shape: shape ?? null,

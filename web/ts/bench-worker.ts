@@ -4,7 +4,7 @@
  */
 
 import { BUILD } from "./build-id.js";
-import type { BenchRequest, Figures } from "./bench-options.js";
+import type { BenchRequest, BenchTuning, Figures } from "./bench-options.js";
 import { TilewrightError, deviceError, toErrorObject, type ErrorObject } from "./errors.js";
 import { Housing, poolWorkerAt } from "./housing.js";
 import type { Locks } from "./liveness.js";
@@ -25,6 +25,7 @@ export type ToBench =
       /** `auto` fails where there is no real GPU. */
       device: DeviceChoice;
       threads: number | null;
+      tune: BenchTuning | null;
       address: ModelAddress | null;
     }
   | { type: "end" };
@@ -146,7 +147,7 @@ class OwnPool {
 }
 
 async function run(
-  { request, device, threads, address }: ToBench & { type: "run" },
+  { request, device, threads, tune, address }: ToBench & { type: "run" },
   tell: (message: FromBench) => void,
 ): Promise<object> {
   const adapter = await findAdapter(device);
@@ -163,6 +164,7 @@ async function run(
   const files = address && adapter ? await openModelFiles(address, { onFile: () => undefined }) : undefined;
   const timed = instance.glue.bench(
     subject,
+    tune ? JSON.stringify(tune) : undefined,
     on,
     files,
     address?.layout === "gguf" ? fileNameOf(address) : undefined,

@@ -16,6 +16,7 @@ import { readBenchOptions, type BenchOptions, type BenchProgress, type Figures }
 import type { BenchAdapter, FromBench, ToBench } from "./bench-worker.js";
 import { TilewrightError, connectionError } from "./errors.js";
 import { readModelAddress } from "./model-address.js";
+import type { TuningStatus } from "./tuning.js";
 
 export type { BenchAdapter, BenchOptions, BenchProgress, EndToEnd, Figures };
 export { TilewrightError };
@@ -56,6 +57,14 @@ export interface BenchReport {
   /** The most that the wasm module which computes ever had; on the CPU, weights and all. */
   wasm_heap_bytes: number;
   end_to_end?: EndToEnd;
+  /** What tuning did, where it was asked for; `runs` are those after it. */
+  tuning?: {
+    /** The runs before it. */
+    untuned: BenchRun[];
+    status: TuningStatus;
+    /** What was measured, as the text of a file for `tilewright db`. */
+    file: string;
+  };
 }
 
 type Placement = BenchReport["worker"];
@@ -69,11 +78,11 @@ const NO_GPU = ["webgpu_unavailable", "webgpu_no_adapter"];
 
 /** Times a model or a shape. Rejects with a `TilewrightError`. */
 export async function runBench(options: BenchOptions = {}): Promise<BenchReport> {
-  const { request, device, threads, endToEnd: alsoEndToEnd } = readBenchOptions(options);
+  const { request, device, threads, tune, endToEnd: alsoEndToEnd } = readBenchOptions(options);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const address = request.shape === null ? readModelAddress(request.model, location.href, here) : null;
-  const report = await onDevice({ request, address, device, threads }, { signal, onProgress });
+  const report = await onDevice({ request, address, device, threads, tune }, { signal, onProgress });
   if (alsoEndToEnd) report.end_to_end = await endToEnd({ request, device, threads }, { signal, onProgress });
   return report;
 }

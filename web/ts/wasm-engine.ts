@@ -39,6 +39,8 @@ interface Glue {
   /** Takes a `BenchRequest` and resolves to a report, both as JSON. */
   bench(
     request: string,
+    /** JSON of a `BenchTuning`. */
+    tuning: string | undefined,
     on: BenchDevice,
     files: ModelFiles | undefined,
     ggufFile: string | undefined,
