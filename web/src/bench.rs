@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 use tilewright_api::ApiError;
 use tilewright_autotune::{Options, Place, Status, Tuner};
-use tilewright_engine::bench::{Report, RunReport, Sample, SuiteError};
+use tilewright_engine::bench::{Report, RunReport, Sample};
 use tilewright_engine::{Device, Gpu};
 use tilewright_host::{Activity, LoadError, ModelLayout, Weights};
+use tilewright_plan::ExecutorError;
 use tilewright_tuning_db::exchange::export;
 use tilewright_tuning_db::store::MemoryStore;
 use tilewright_tuning_db::{Database, Keeper, Provenance, builtin};
@@ -163,7 +164,7 @@ async fn run(
     let (suite, taken) = (&subject.suite, (weights.memory, weights.cost));
     let report = Report::new(subject.model.clone(), suite, &*weights.executor, taken, clock_ms() - started_ms);
     let mut tell = |sample: &Sample| progress.json(sample);
-    let failed = |error: SuiteError| ApiError::new("bench_error", Some("benchmark_failed"), None, error.to_string());
+    let failed = |error: ExecutorError| ApiError::new("bench_error", Some("benchmark_failed"), None, error.to_string());
     let runs = suite.run(&mut *weights.executor, clock_ms, &Vec::new, &mut tell).await.map_err(failed)?;
     let (Some((tuning, place)), Some(executor)) = (tuning, weights.tunable) else {
         return Ok(Timed { report: Report { runs, ..report }, tuning: None });
