@@ -9,6 +9,7 @@
 //! - [`pools`]: CPU pools, which live in workers of tabs
 //! - `messages`: what crosses as JSON; strings, because a number, a `null` and a missing field stay what they are
 //! - [`bench`]: how fast the executor is, with nothing around it
+//! - [`kernel_check`]: every kernel against its CPU twin on this browser's GPU
 //! - [`logits`]: a model's bare logits, to compare a browser's GPU with a reference
 //! - [`tuning_store`]: the tuning database's `Store` over a JS object's callbacks, so that IndexedDB stays in JS
 //! - `tilewright_web_io`: files and last words, which the CPU module has as well
@@ -19,6 +20,7 @@ pub mod bench;
 mod clock;
 mod devices;
 pub mod engine;
+pub mod kernel_check;
 pub mod logits;
 mod messages;
 pub mod pools;

@@ -9,11 +9,13 @@
 //! - `sampler`: drawing tokens
 //! - `flight`: steps that were not read back yet, and the sequences they belong to
 //! - [`profile`]: where a step's time goes
+//! - [`check`]: kernels against their twins, also in browsers
 //! - [`trial`]: one operation on made-up operands, to try kernel variants on
 //! - `readback`: bringing tokens and logits back
 //! - [`executor`](GpuExecutor): a step
 
 mod binder;
+pub mod check;
 pub mod device;
 mod dispatch;
 mod executor;

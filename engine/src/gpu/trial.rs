@@ -121,7 +121,8 @@ impl Trial {
         TensorLayout { rows: self.op.outputs, cols: self.op.inputs, format: self.op.format }
     }
 
-    /// Runs a variant once and compares what it wrote with the twin: the largest error, relative to one plus the magnitude.
+    /// Runs a variant once, or twice where it adds to what is there, and compares what it wrote with the twin: the largest error,
+    /// relative to one plus the magnitude.
     ///
     /// # Errors
     /// When the device refuses the variant, or fails.
@@ -130,7 +131,8 @@ impl Trial {
         let operands = &self.operands[&variant.is_packed()];
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.clear_buffer(&operands.out, 0, None);
-        self.encode(&mut encoder, variant, 1);
+        let times = if self.op.form == ProductForm::Accumulate { 2 } else { 1 };
+        self.encode(&mut encoder, variant, times);
         let bytes = operands.out.size();
         let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("trial"),
@@ -153,7 +155,10 @@ impl Trial {
             Err(_) => Vec::new(),
         };
         staging.destroy();
-        let error = |(a, e): (&f32, &f32)| (a - e).abs() / (1.0 + e.abs());
+        let error = |(a, e): (&f32, &f32)| {
+            let e = e * times as f32;
+            (a - e).abs() / (1.0 + e.abs())
+        };
         // What is not a number is as wrong as can be.
         let worse = |worst: f32, error: f32| if error.is_nan() { f32::INFINITY } else { worst.max(error) };
         Ok(match actual.get(..operands.expected.len()) {

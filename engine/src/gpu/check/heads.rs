@@ -1,6 +1,7 @@
 //! Rotary embedding, the KV cache, and attention in every form.
 
-use super::rig::{Random, assert_close, bytes, run, run_counted};
+use super::rig::{Random, Rig, bytes};
+use crate::gpu::GpuError;
 use crate::gpu::dispatch::Counts;
 use crate::gpu::pipelines::Access;
 use crate::graph::{KeySplit, RowData, StepData, StepHeader};
@@ -12,7 +13,7 @@ use crate::model::{ModelConfig, Rope, RopeScaling, llama::LLAMA, rope::rotations
 use half::f16;
 
 /// A model of which only the heads matter.
-pub(super) fn config(heads: u32, kv_heads: u32, head_dim: u32, rotated: u32, interleaved: bool) -> ModelConfig {
+pub(in crate::gpu) fn config(heads: u32, kv_heads: u32, head_dim: u32, rotated: u32, interleaved: bool) -> ModelConfig {
     ModelConfig {
         family: &LLAMA,
         vocabulary: 1,
@@ -29,7 +30,7 @@ pub(super) fn config(heads: u32, kv_heads: u32, head_dim: u32, rotated: u32, int
     }
 }
 
-pub(super) fn heads_shape(
+pub(in crate::gpu) fn heads_shape(
     config: &ModelConfig,
     q_stride: u32,
     kv_stride: u32,
@@ -52,24 +53,24 @@ pub(super) fn heads_shape(
 }
 
 /// A cache `[slots, 2, width]` of keys and values `[slots, width]`.
-pub(super) fn interleaved(keys: &[f32], values: &[f32], width: usize) -> Vec<f32> {
+pub(in crate::gpu) fn interleaved(keys: &[f32], values: &[f32], width: usize) -> Vec<f32> {
     keys.chunks_exact(width).zip(values.chunks_exact(width)).flat_map(|(k, v)| [k, v].concat()).collect()
 }
 
 /// A cache as the bytes of a binding.
-pub(super) fn cache_bytes(cache: &[f32], kv_half: bool) -> Vec<u8> {
+pub(in crate::gpu) fn cache_bytes(cache: &[f32], kv_half: bool) -> Vec<u8> {
     let half = |&x: &f32| f16::from_f32(x).to_le_bytes();
     if kv_half { cache.iter().flat_map(half).collect() } else { bytes(cache) }
 }
 
 /// What a binding of a cache holds.
-pub(super) fn cached(binding: &[f32], kv_half: bool) -> Vec<f32> {
+pub(in crate::gpu) fn cached(binding: &[f32], kv_half: bool) -> Vec<f32> {
     let halves: &[f16] = bytemuck::cast_slice(binding);
     if kv_half { halves.iter().map(|x| x.to_f32()).collect() } else { binding.to_vec() }
 }
 
 /// Elements of each head in the order in which a cache of halves has them: the members of a rotated pair side by side.
-pub(super) fn placed(config: &ModelConfig, rows: &[f32], stride: usize) -> Vec<f32> {
+pub(in crate::gpu) fn placed(config: &ModelConfig, rows: &[f32], stride: usize) -> Vec<f32> {
     let (head_dim, half) = (config.head_dim as usize, config.rope.dims as usize / 2);
     let width = rows.len() / stride;
     let mut placed = rows.to_vec();
@@ -88,7 +89,7 @@ pub(super) fn placed(config: &ModelConfig, rows: &[f32], stride: usize) -> Vec<f
 }
 
 /// Header and words of a step.
-pub(super) fn step_bindings(
+pub(in crate::gpu) fn step_bindings(
     step: &StepData,
     tiles: &[[u32; 2]],
     split: KeySplit,
@@ -98,25 +99,28 @@ pub(super) fn step_bindings(
     (header, [(0, Access::Uniform, bytes(&[header])), (1, Access::Read, bytes(&words))])
 }
 
-pub(super) const SPLIT: KeySplit = KeySplit { tile: 32, most_parts: 1024 };
+pub(in crate::gpu) const SPLIT: KeySplit = KeySplit { tile: 32, most_parts: 1024 };
 
-#[test]
-fn rotary_embedding_and_kv_write_agree_with_their_twin() {
+/// Heads, heads of keys, elements of a head, how many of them are rotated, and whether pairs are neighbours.
+pub(super) const ROTATED: [(u32, u32, u32, u32, bool); 7] = [
+    (4, 2, 16, 16, false),
+    (9, 3, 64, 64, true),
+    (3, 1, 20, 8, false),
+    (5, 5, 12, 6, true),
+    (8, 1, 128, 128, false),
+    (2, 1, 320, 320, false),
+    (1, 1, 1024, 1000, false),
+];
+
+/// Heads, heads of keys, elements of a head, and tokens of a block.
+pub(super) const ATTENDED: [(u32, u32, u32, u32); 7] =
+    [(4, 2, 16, 16), (9, 3, 64, 16), (6, 1, 20, 4), (2, 2, 256, 4), (8, 2, 128, 16), (14, 2, 64, 16), (16, 1, 32, 16)];
+
+/// Rotary embedding and KV write, of floats and of halves.
+pub(super) async fn rotary(rig: &mut Rig) -> Result<(), GpuError> {
     let mut random = Random(4000);
-    for (heads, kv_heads, head_dim, rotated, interleaved_pairs, kv_half) in [
-        (4, 2, 16, 16, false),
-        (9, 3, 64, 64, true),
-        (3, 1, 20, 8, false),
-        (5, 5, 12, 6, true),
-        (8, 1, 128, 128, false),
-        (2, 1, 320, 320, false),
-        (1, 1, 1024, 1000, false),
-    ]
-    .into_iter()
-    .flat_map(|sizes| [(sizes, false), (sizes, true)])
-    .map(|((heads, kv_heads, head_dim, rotated, interleaved), kv_half)| {
-        (heads, kv_heads, head_dim, rotated, interleaved, kv_half)
-    }) {
+    let both = ROTATED.into_iter().flat_map(|sizes| [(sizes, false), (sizes, true)]);
+    for ((heads, kv_heads, head_dim, rotated, interleaved_pairs), kv_half) in both {
         let config = config(heads, kv_heads, head_dim, rotated, interleaved_pairs);
         let (q_stride, kv_stride) = (config.query_width().next_multiple_of(8), config.kv_width().next_multiple_of(8));
         let slots = 40;
@@ -138,7 +142,8 @@ fn rotary_embedding_and_kv_write_agree_with_their_twin() {
             (5, Access::ReadWrite, cache_bytes(&interleaved(&key_cache, &value_cache, width), kv_half)),
         ]);
         let shape = KernelShape::Heads(heads_shape(&config, q_stride, kv_stride, 16, kv_half));
-        let actual = run(&KernelVariant::default_rope(head_dim), &shape, 7, &bindings);
+        let variant = KernelVariant::default_rope(head_dim);
+        let actual = rig.run(&variant, &shape, 7, &bindings).await?;
         let mut kv = KvWrite {
             key: &key,
             value: &value,
@@ -152,27 +157,20 @@ fn rotary_embedding_and_kv_write_agree_with_their_twin() {
             key_cache = placed(&config, &key_cache, width);
         }
         let what = format!("{heads} heads of {head_dim}, {rotated} rotated, halves: {kv_half}");
-        assert_close(&format!("queries, {what}"), &actual[0], &query, 1e-5);
+        rig.close(&variant, &format!("queries, {what}"), &actual[0], &query, 1e-5);
         let (expected, tolerance) = (interleaved(&key_cache, &value_cache, width), if kv_half { 1e-3 } else { 1e-5 });
-        assert_close(&format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
+        rig.close(&variant, &format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
     }
+    Ok(())
 }
 
-/// Every form of attention over the same rows: decoding ones, and runs of consecutive ones.
-#[test]
-fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
+/// Every form of attention over the same rows, decoding ones and runs of consecutive ones, over shuffled blocks of floats and of
+/// halves.
+pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(), GpuError> {
     let mut random = Random(5000);
-    for (heads, kv_heads, head_dim, block_size, kv_half) in [
-        (4, 2, 16, 16),
-        (9, 3, 64, 16),
-        (6, 1, 20, 4),
-        (2, 2, 256, 4),
-        (8, 2, 128, 16),
-        (14, 2, 64, 16),
-        (16, 1, 32, 16),
-    ]
-    .into_iter()
-    .flat_map(|(heads, kv_heads, head_dim, block)| [false, true].map(|half| (heads, kv_heads, head_dim, block, half)))
+    let sizes = ATTENDED.into_iter().step_by(if thorough { 1 } else { 2 });
+    for ((heads, kv_heads, head_dim, block_size), kv_half) in
+        sizes.flat_map(|sizes| [false, true].map(|half| (sizes, half)))
     {
         let config = config(heads, kv_heads, head_dim, head_dim, false);
         let q_stride = config.query_width().next_multiple_of(8);
@@ -213,14 +211,14 @@ fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
                 let (_, words) = step_bindings(&step, &tiles, SPLIT);
                 let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(query.len()))]].concat();
                 let counts = Counts { rows, tiles: tiles.len() as u32, ..Counts::default() };
-                let actual = run_counted(&variant, &shape, &counts, &bindings);
-                assert_close(&format!("tiles, {heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
+                let actual = rig.run_counted(&variant, &shape, &counts, &bindings).await?;
+                rig.close(&variant, &format!("tiles, {heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
                 continue;
             };
             let (_, words) = step_bindings(&step, &[], SPLIT);
             let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(query.len()))]].concat();
-            let actual = run(&variant, &shape, rows, &bindings);
-            assert_close(&format!("{heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
+            let actual = rig.run(&variant, &shape, rows, &bindings).await?;
+            rig.close(&variant, &format!("{heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
         }
 
         for (software, most_parts) in [(false, 1024), (true, 1024), (false, 150), (false, 1)] {
@@ -229,12 +227,16 @@ fn paged_attention_agrees_with_its_twin_over_shuffled_blocks_in_every_form() {
             let records = (rows * heads * header.splits * (head_dim + 4)) as usize;
             let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(records))]].concat();
             let counts = Counts { rows, splits: header.splits, ..Counts::default() };
-            let partials = run_counted(&split, &shape, &counts, &bindings).swap_remove(0);
+            let partials = rig.run_counted(&split, &shape, &counts, &bindings).await?.swap_remove(0);
             let outputs = [(2, Access::Read, bytes(&partials)), (3, Access::ReadWrite, zeros(query.len()))];
             let bindings = [&words[..], &outputs].concat();
-            let actual = run(&KernelVariant::AttentionReduce { workgroup: 64 }, &shape, rows, &bindings);
+            let reduce = KernelVariant::AttentionReduce { workgroup: 64 };
+            let actual = rig.run(&reduce, &shape, rows, &bindings).await?;
             let what = format!("{} parts, {heads} heads of {head_dim}", header.splits);
-            assert_close(&what, &actual[0], &expected, 1e-5);
+            for variant in [split, reduce] {
+                rig.close(&variant, &what, &actual[0], &expected, 1e-5);
+            }
         }
     }
+    Ok(())
 }

@@ -1,14 +1,15 @@
 //! Embeddings, norms, gates and gathers.
 
-use super::rig::{FORMATS, Random, assert_close, bytes, header, run, weight_bindings};
+use super::rig::{FORMATS, Random, Rig, bytes, header, weight_bindings};
+use crate::gpu::GpuError;
 use crate::gpu::pipelines::Access;
 use crate::graph::RowData;
 use crate::kernels::source::{KernelShape, WeightShape, literal};
 use crate::kernels::{KernelVariant, embed, gather_rows, rms_norm, silu_mul};
 use crate::weights::{TensorLayout, WeightRows};
 
-#[test]
-fn embeddings_agree_with_their_twin_in_every_format_and_part() {
+/// Embeddings in every format, in two parts.
+pub(super) async fn embeddings(rig: &mut Rig) -> Result<(), GpuError> {
     let mut random = Random(2000);
     for format in FORMATS {
         let cols = if format.quantization().is_some() { 96 } else { 50 };
@@ -19,6 +20,7 @@ fn embeddings_agree_with_their_twin_in_every_format_and_part() {
         let mut expected = vec![0.0; rows.len() * stride as usize];
         embed::embed(&rows, &mut expected, stride as usize, &layout, &weights);
         let mut actual = vec![0.0; expected.len()];
+        let variant = KernelVariant::Embed { workgroup: 32 };
         // Two parts, as a table that is larger than a binding has.
         for (start, count) in [(0, 20), (20, 17)] {
             let part = WeightRows {
@@ -38,14 +40,15 @@ fn embeddings_agree_with_their_twin_in_every_format_and_part() {
                 (6, Access::Read, bytes(&sampled)),
             ];
             bindings.extend(weight_bindings(&part));
-            actual = run(&KernelVariant::Embed { workgroup: 32 }, &shape, 13, &bindings).swap_remove(0);
+            actual = rig.run(&variant, &shape, 13, &bindings).await?.swap_remove(0);
         }
-        assert_close(&format!("{format:?}"), &actual, &expected, 1e-6);
+        rig.close(&variant, format.name(), &actual, &expected, 1e-6);
     }
+    Ok(())
 }
 
-#[test]
-fn norms_gates_and_gathers_agree_with_their_twins() {
+/// Norms, gates and gathers of rows of any width.
+pub(super) async fn rows(rig: &mut Rig) -> Result<(), GpuError> {
     let mut random = Random(3000);
     for (width, workgroup) in [(1, 1), (5, 32), (64, 64), (576, 64), (1000, 256)] {
         let (rows, stride) = (1 + random.below(9), u32::next_multiple_of(width, 8));
@@ -60,14 +63,16 @@ fn norms_gates_and_gathers_agree_with_their_twins() {
             (2, Access::Read, bytes(&weight)),
             (3, Access::ReadWrite, bytes(&vec![0.0_f32; input.len()])),
         ];
-        let actual = run(&KernelVariant::RmsNorm { workgroup }, &shape, rows, &bindings);
-        assert_close(&format!("norm of {width}"), &actual[0], &expected, 1e-5);
+        let variant = KernelVariant::RmsNorm { workgroup };
+        let actual = rig.run(&variant, &shape, rows, &bindings).await?;
+        rig.close(&variant, &format!("rows of {width}"), &actual[0], &expected, 1e-5);
 
         let mut gate: Vec<f32> = random.rows(rows, width, stride).iter().map(|x| x * 20.0).collect();
         let bindings = [header(rows, 0), (1, Access::ReadWrite, bytes(&gate)), (2, Access::Read, bytes(&input))];
-        let actual = run(&KernelVariant::SiluMul { workgroup }, &KernelShape::Rows { stride }, rows, &bindings);
+        let variant = KernelVariant::SiluMul { workgroup };
+        let actual = rig.run(&variant, &KernelShape::Rows { stride }, rows, &bindings).await?;
         silu_mul::silu_mul(&mut gate, &input);
-        assert_close(&format!("gate of {width}"), &actual[0], &gate, 1e-5);
+        rig.close(&variant, &format!("rows of {width}"), &actual[0], &gate, 1e-5);
 
         let picked: Vec<u32> = (0..5).map(|_| random.below(rows)).collect();
         let mut expected = vec![0.0; 5 * stride as usize];
@@ -78,7 +83,9 @@ fn norms_gates_and_gathers_agree_with_their_twins() {
             (2, Access::Read, bytes(&input)),
             (3, Access::ReadWrite, bytes(&vec![0.0_f32; expected.len()])),
         ];
-        let actual = run(&KernelVariant::GatherRows { workgroup }, &KernelShape::Rows { stride }, 5, &bindings);
-        assert_eq!(actual[0], expected, "gather of {width}");
+        let variant = KernelVariant::GatherRows { workgroup };
+        let actual = rig.run(&variant, &KernelShape::Rows { stride }, 5, &bindings).await?;
+        rig.close(&variant, &format!("rows of {width}"), &actual[0], &expected, 0.0);
     }
+    Ok(())
 }

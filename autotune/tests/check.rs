@@ -1,0 +1,54 @@
+//! The selection covers what it says, and on lavapipe all of it is right.
+
+use std::collections::HashSet;
+use tilewright_autotune::check::{ROWS, Verdict, selection};
+use tilewright_autotune::space::Limits;
+use tilewright_engine::gpu::check::FORMATS;
+use tilewright_engine::{Gpu, GpuOptions};
+
+const LIMITS: Limits = Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: 1 };
+
+fn gpu(refuse: &[&str]) -> Gpu {
+    let adapter = std::env::var("TILEWRIGHT_TEST_ADAPTER").unwrap_or_else(|_| "llvmpipe".into());
+    let refuse = refuse.iter().map(ToString::to_string).collect();
+    let options = GpuOptions { adapter: Some(adapter), refuse, ..GpuOptions::default() };
+    pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it")
+}
+
+#[test]
+fn a_round_has_every_kernel_with_every_form_in_every_format_and_all_numbers_of_rows() {
+    for seed in 0..20 {
+        let checks = selection(&LIMITS, seed, 1);
+        let forms: HashSet<_> = checks
+            .iter()
+            .map(|c| (c.variant.kernel(), std::mem::discriminant(&c.op.form), c.op.format.name(), c.op.format))
+            .collect();
+        // Five forms in eight formats and in the five that are quantized, two forms in eight, and three in five.
+        assert_eq!((forms.len(), checks.len()), (40 + 25 + 16 + 15, 96), "seed {seed}");
+        let rows: HashSet<u32> = checks.iter().map(|check| check.op.rows).collect();
+        assert_eq!(rows.len(), ROWS.len(), "seed {seed}");
+        assert!(FORMATS.iter().all(|format| checks.iter().any(|check| check.op.format == *format)));
+        assert!(checks.iter().any(|check| check.op.outputs % 2 == 1));
+    }
+    assert_eq!(selection(&LIMITS, 7, 2), selection(&LIMITS, 7, 2));
+    assert_ne!(selection(&LIMITS, 7, 1), selection(&LIMITS, 8, 1));
+}
+
+#[test]
+fn every_product_of_a_selection_is_right() {
+    let gpu = gpu(&[]);
+    for check in selection(&LIMITS, 1, 1) {
+        let verdict = pollster::block_on(check.run(&gpu)).unwrap();
+        assert!(matches!(verdict, Verdict::Error(error) if error <= 2e-3), "{check:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_kernel_that_the_device_refuses_is_a_verdict_and_the_next_one_is_checked() {
+    let gpu = gpu(&["matvec"]);
+    for check in selection(&LIMITS, 1, 1).iter().step_by(20) {
+        let verdict = pollster::block_on(check.run(&gpu)).unwrap();
+        let refused = matches!(verdict, Verdict::Refused(_));
+        assert_eq!(refused, check.variant.kernel() == "matvec", "{check:?}: {verdict:?}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Activations as 8-bit integers.
+
+use super::rig::{Random, Rig, bytes, header};
+use crate::gpu::GpuError;
+use crate::gpu::pipelines::Access;
+use crate::kernels::quantize::{RECORD_WORDS, quantize, values};
+use crate::kernels::source::{KernelShape, QuantizeShape, literal};
+use crate::kernels::{KernelVariant, rms_norm, silu_mul};
+
+/// Activations become the integers of the twin, whatever they go through before.
+pub(super) async fn quantized(rig: &mut Rig) -> Result<(), GpuError> {
+    let mut random = Random(3000);
+    for (order, norm, silu, gather) in
+        [(4, false, false, false), (8, true, false, false), (4, true, false, true), (4, false, true, false)]
+    {
+        let (rows, width) = (1 + random.below(9), 32 * (1 + random.below(70)));
+        let in_stride = if silu { 2 * width } else { width };
+        let input: Vec<f32> = random.rows(rows, in_stride, in_stride).iter().map(|x| x * x * x * 9.0).collect();
+        let weight = random.floats(width);
+        let picked: Vec<u32> = (0..rows).map(|row| if gather { random.below(rows) } else { row }).collect();
+        let mut expected = Vec::new();
+        for &row in &picked {
+            let row = &input[(row * in_stride) as usize..][..in_stride as usize];
+            let mut x = row[..width as usize].to_vec();
+            if silu {
+                silu_mul::silu_mul(&mut x, &row[width as usize..]);
+            }
+            if norm {
+                let raw = x.clone();
+                rms_norm::rms_norm(&raw, &weight, &mut x, width as usize, 1e-5);
+            }
+            expected.extend(quantize(&x, order));
+        }
+        let shape =
+            KernelShape::Quantize(QuantizeShape { in_stride, width, order, norm, eps: literal(1e-5), silu, gather });
+        let mut bindings = vec![
+            header(rows, rows),
+            (2, Access::Read, bytes(&input)),
+            (3, Access::ReadWrite, bytes(&vec![0_u32; expected.len()])),
+        ];
+        bindings.extend(gather.then(|| (1, Access::Read, bytes(&picked))));
+        bindings.extend(norm.then(|| (7, Access::Read, bytes(&weight))));
+        let variant = KernelVariant::Quantize { workgroup: 64 };
+        let actual = rig.run(&variant, &shape, rows, &bindings).await?;
+        let actual: Vec<u32> = actual[0].iter().map(|x| x.to_bits()).collect();
+        let what = format!("{rows} rows of {width}, order {order}, norm {norm}, silu {silu}");
+        // A code that lies between two may go either way.
+        let (a, e) = (values(&actual, order), values(&expected, order));
+        let differ = a.iter().zip(&e).filter(|(a, e)| (*a - *e).abs() > 1e-4 * (1.0 + e.abs())).count();
+        rig.note(&variant, &format!("codes that differ, {what}"), differ as f32, (e.len() / 100) as f32);
+        let mut worst = if a.len() == e.len() { 0.0_f32 } else { f32::INFINITY };
+        for (a, e) in actual.chunks_exact(RECORD_WORDS).zip(expected.chunks_exact(RECORD_WORDS)) {
+            let [a, e] = [a, e].map(|record| [record[8], record[9], record[10]].map(f32::from_bits));
+            let step = e[0].abs() * 2.0;
+            for (a, e) in a.into_iter().zip(e) {
+                let error = (a - e).abs() - step;
+                worst = if error.is_nan() { f32::INFINITY } else { worst.max(error) };
+            }
+        }
+        rig.note(&variant, &format!("sums and scales beyond two steps, {what}"), worst, 1e-4);
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! The sampler on the device against the sampler on the CPU.
+
+use super::rig::{Random, Rig, bytes};
+use crate::gpu::GpuError;
+use crate::gpu::dispatch::Counts;
+use crate::gpu::pipelines::Access;
+use crate::graph::{KeySplit, StepData};
+use crate::kernels::KernelVariant;
+use crate::kernels::sample::{SampleRecords, SampledRow, draw};
+use crate::kernels::source::KernelShape;
+use crate::sampling::TokenHistory;
+use tilewright_plan::{SamplingParams, TokenId};
+
+/// Draws a token for each row of logits `[rows, vocabulary]`; `None` where logits are not finite.
+pub(in crate::gpu) async fn draw_all(
+    rig: &mut Rig,
+    logits: &[f32],
+    vocabulary: u32,
+    rows: &[SampledRow<'_>],
+    sampled: &[u32],
+    software: bool,
+) -> Result<Vec<Option<u32>>, GpuError> {
+    let stride = vocabulary.next_multiple_of(8);
+    let padded: Vec<f32> = logits
+        .chunks_exact(vocabulary as usize)
+        .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, (stride - vocabulary) as usize)))
+        .collect();
+    let records = SampleRecords::new(&rows.iter().copied().map(Some).collect::<Vec<_>>(), vocabulary);
+    let step = StepData { output_rows: vec![0; rows.len()], ..StepData::default() };
+    let mut words = Vec::new();
+    let split = KeySplit { tile: 1, most_parts: 1 };
+    let header = step.pack(&[], &records.words, split, 0, &mut words);
+    let given = [(0, Access::Uniform, bytes(&[header])), (1, Access::Read, bytes(&words))];
+    let shape = KernelShape::Logits { vocabulary, stride };
+    let counts = Counts { rows: rows.len() as u32, ..Counts::default() };
+    let mut run = async |variant: KernelVariant, bindings: &[(u32, Access, Vec<u8>)]| {
+        let bindings = [&given[..], bindings].concat();
+        rig.run_counted(&variant, &shape, &counts, &bindings).await.map(|mut written| written.swap_remove(0))
+    };
+    let [adjust, filter, scan, pick] = variants(software);
+    let KernelVariant::SampleScan { chunks, .. } = scan else { return Ok(Vec::new()) };
+    let mut entries = records.entries.clone();
+    entries.extend([0; 3]);
+    let adjusted = run(
+        adjust,
+        &[
+            (2, Access::ReadWrite, bytes(&padded)),
+            (3, Access::Read, bytes(&entries)),
+            (4, Access::Read, bytes(sampled)),
+        ],
+    )
+    .await?;
+    let least = run(
+        filter,
+        &[(2, Access::Read, bytes(&adjusted)), (3, Access::ReadWrite, bytes(&vec![0_u32; 2 * rows.len()]))],
+    )
+    .await?;
+    let parts = vec![0_u32; 4 * chunks as usize * rows.len()];
+    let best = run(
+        scan,
+        &[(2, Access::Read, bytes(&adjusted)), (3, Access::Read, bytes(&least)), (4, Access::ReadWrite, bytes(&parts))],
+    )
+    .await?;
+    let tokens =
+        run(pick, &[(2, Access::Read, bytes(&best)), (3, Access::ReadWrite, bytes(&vec![0_u32; 2 * rows.len()]))])
+            .await?;
+    let place = |row: &SampledRow<'_>| &tokens[2 * row.place as usize..][..2];
+    Ok(rows.iter().map(|row| (place(row)[1].to_bits() == 1).then(|| place(row)[0].to_bits())).collect())
+}
+
+/// The sampler's kernels, in the order in which they run.
+fn variants(software: bool) -> [KernelVariant; 4] {
+    let (workgroup, chunks, filter) = if software { (4, 2, 16) } else { (64, 8, 128) };
+    [
+        KernelVariant::SampleAdjust { workgroup: 32 },
+        KernelVariant::SampleFilter { workgroup: filter },
+        KernelVariant::SampleScan { workgroup, chunks },
+        KernelVariant::SamplePick { workgroup: chunks, chunks },
+    ]
+}
+
+/// Parameters of every kind, greedy ones too.
+fn some_params(random: &mut Random, index: u32) -> SamplingParams {
+    let mut params = SamplingParams { seed: u64::from(random.word()) << 20, ..SamplingParams::default() };
+    if !index.is_multiple_of(4) {
+        params.temperature = 0.3 + random.float().abs();
+    }
+    if index.is_multiple_of(3) {
+        params.top_k = 1 + random.below(60);
+    }
+    if index % 5 < 2 {
+        params.top_p = 0.99 - 0.4 * random.float().abs();
+    }
+    if index.is_multiple_of(7) {
+        params.min_p = 0.1 * random.float().abs();
+    }
+    if index.is_multiple_of(2) {
+        params.repetition_penalty = 1.2;
+        params.frequency_penalty = 0.25;
+        params.presence_penalty = 0.5;
+    }
+    if index.is_multiple_of(6) {
+        params.logit_bias = vec![(TokenId(3), 4.0), (TokenId(1), -2.0), (TokenId(9_999_999), 1.0)];
+    }
+    params
+}
+
+/// The device draws the tokens that the CPU draws.
+pub(super) async fn draws(rig: &mut Rig) -> Result<(), GpuError> {
+    let mut random = Random(8000);
+    for (vocabulary, software) in [(7, false), (1003, false), (1003, true), (4096, false)] {
+        let count = 60;
+        let logits: Vec<f32> = (0..count * vocabulary).map(|_| 6.0 * random.float()).collect();
+        let params: Vec<SamplingParams> = (0..count).map(|index| some_params(&mut random, index)).collect();
+        // What the CPU knows of each sequence, and the two tokens in flight that it doesn't.
+        let known: Vec<Vec<TokenId>> =
+            (0..count).map(|_| (0..30).map(|_| TokenId(random.below(vocabulary))).collect()).collect();
+        let in_flight: Vec<[u32; 2]> = (0..count)
+            .map(|index| {
+                let [a, b] = [random.below(vocabulary), known[index as usize][3].0];
+                if index.is_multiple_of(9) { [a, a] } else { [a, b] }
+            })
+            .collect();
+        let sampled: Vec<u32> = in_flight.iter().flatten().flat_map(|&token| [token, 1]).collect();
+        let places: Vec<[u32; 2]> = (0..count).map(|index| [2 * index, 2 * index + 1]).collect();
+        let histories: Vec<TokenHistory> = known.iter().map(|tokens| TokenHistory::new(tokens, 20)).collect();
+        let row = |index: usize| SampledRow {
+            params: &params[index],
+            history: &histories[index],
+            position: 100 + index as u32,
+            place: index as u32,
+            pending: &places[index],
+        };
+        let rows: Vec<_> = (0..count as usize).map(row).collect();
+        let drawn = draw_all(rig, &logits, vocabulary, &rows, &sampled, software).await?;
+        let mut differing = 0.0;
+        for (index, drawn) in drawn.iter().enumerate() {
+            let mut history = histories[index].clone();
+            in_flight[index].iter().for_each(|&token| history.push(TokenId(token)));
+            let mut logits = logits[index * vocabulary as usize..][..vocabulary as usize].to_vec();
+            let expected = draw(&SampledRow { history: &history, ..rows[index] }, &mut logits).token.0;
+            if *drawn != Some(expected) {
+                differing += 1.0;
+            }
+        }
+        // Two candidates may be too close to call for two ways to take a logarithm.
+        for variant in variants(software) {
+            rig.note(&variant, &format!("tokens that differ, {count} of {vocabulary}"), differing, 1.0);
+        }
+    }
+    Ok(())
+}

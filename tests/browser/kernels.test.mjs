@@ -1,0 +1,106 @@
+// Every kernel against its CPU twin in real browsers: Chromium's compiler for WGSL is Tint, Firefox's is naga, and below them
+// are SwiftShader and lavapipe. The module itself draws variants and shapes from a seed (web/src/kernel_check.rs).
+import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { launchChromium, launchFirefox } from "./browsers.mjs";
+import { startSite } from "./site.mjs";
+
+const ROWS = [1, 2, 3, 5, 8, 17, 33, 70];
+const FORMS = {
+  matvec: ["plain", "accumulate", "gate", "qkv", "head"],
+  matvec_packed: ["plain", "accumulate", "gate", "qkv", "head"],
+  matmul: ["plain", "accumulate"],
+  matmul_packed: ["plain", "accumulate", "head"],
+};
+const QUANTIZED = ["q4 by 32", "q4m by 32", "q8 by 32", "q8m by 32", "q8 by 16"];
+const FORMATS = ["f32", "f16", "bf16", ...QUANTIZED];
+const TOLERANCE = 2e-3;
+/** All there are: engine/src/kernels has one WGSL file for each. */
+const KERNELS = (await readdir(join(import.meta.dirname, "../../engine/src/kernels")))
+  .filter((file) => file.endsWith(".wgsl"))
+  .map((file) => file.replace(".wgsl", ""))
+  .sort();
+
+const BROWSERS = { Chromium: launchChromium, Firefox: launchFirefox };
+
+let site;
+before(async () => (site = await startSite()));
+after(() => site?.close());
+
+for (const [name, launch] of Object.entries(BROWSERS)) {
+  test(`in ${name} every kernel does what its CPU twin does`, { timeout: 300_000 }, async (t) => {
+    const browser = await launch();
+    try {
+      const page = await browser.newPage();
+      await page.goto(`${site.origin}/empty.html`);
+      const started = performance.now();
+      const report = await page.evaluate(check, { seed: 2026, rounds: 1, tolerance: TOLERANCE, others: true });
+      const seconds = Math.round((performance.now() - started) / 1e3);
+      const products = report.checks.filter((check) => check.op);
+      t.diagnostic(
+        `${products.length} products and ${report.checks.length - products.length} others in ${seconds} s, ` +
+          `largest error of a product ${Math.max(...products.map(({ error }) => error))}`,
+      );
+      assertRight(report);
+      assertProducts(products);
+      assert.deepEqual([...new Set(report.checks.map(({ kernel }) => kernel))].sort(), KERNELS);
+
+      // That a check can fail: no kernel adds up in its twin's order, and one that is refused is told apart from the others.
+      const some = { seed: 2026, rounds: 1, every: 7, others: false };
+      const strict = await page.evaluate(check, { ...some, tolerance: 0 });
+      assert.ok(strict.wrong > strict.checks.length / 2, `${strict.wrong} of ${strict.checks.length} differ at all`);
+      assert.throws(() => assertRight(strict), /matvec/);
+      const refusing = await page.evaluate(check, { ...some, tolerance: TOLERANCE, refuse: ["matmul"] });
+      for (const { kernel, refused, right } of refusing.checks) {
+        assert.deepEqual(
+          [refused !== null, right],
+          [kernel === "matmul", kernel !== "matmul"],
+          `${kernel}: ${refused}`,
+        );
+      }
+      assert.equal(refusing.refused, refusing.checks.filter(({ kernel }) => kernel === "matmul").length);
+      assert.ok(refusing.refused > 0);
+    } finally {
+      await browser.close();
+    }
+  });
+}
+
+function assertRight({ checks, right, wrong, refused }) {
+  const bad = checks.filter(({ right, error, allowed }) => !right || error === null || error > allowed);
+  assert.deepEqual(bad, [], `${bad.length} of ${checks.length} kernels are not right: ${JSON.stringify(bad)}`);
+  assert.deepEqual([right, wrong, refused], [checks.length, 0, 0]);
+}
+
+/** Every kernel with everything that can be fused to it, in every format, on every number of rows. */
+function assertProducts(products) {
+  const expected = Object.entries(FORMS).flatMap(([kernel, forms]) => {
+    const formats = kernel.endsWith("_packed") ? QUANTIZED : FORMATS;
+    return forms.flatMap((form) => formats.map((format) => `${kernel} ${form} ${format}`));
+  });
+  const name = ({ form, format, group }) => `${form} ${format}${group ? ` by ${group}` : ""}`;
+  assert.deepEqual(products.map(({ kernel, op }) => `${kernel} ${name(op)}`).sort(), expected.sort());
+  const rows = new Set(products.map(({ op }) => op.rows));
+  assert.deepEqual(
+    [...rows].sort((a, b) => a - b),
+    ROWS,
+  );
+  assert.ok(products.some(({ op }) => op.outputs % 2 === 1));
+  assert.ok(products.every(({ op }) => op.inputs % 32 === 0));
+  assert.ok(products.every(({ error, allowed }) => error <= TOLERANCE && allowed <= TOLERANCE));
+}
+
+/** In the page: the module's own door to its kernels. */
+async function check(request) {
+  if (!window.checkKernels) {
+    const { default: start, check_kernels: checkKernels } = await import("/lib/tilewright_web.js");
+    await start({ module_or_path: await WebAssembly.compileStreaming(fetch("/lib/tilewright_web_bg.wasm")) });
+    window.checkKernels = checkKernels;
+  }
+  const thrown = (error) => {
+    throw new Error(error.message); // an ErrorObject, which the drivers would not print
+  };
+  return JSON.parse(await window.checkKernels(JSON.stringify(request)).catch(thrown));
+}
