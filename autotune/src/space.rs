@@ -30,7 +30,11 @@ pub fn products(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
             if tile_m > 16 && tile_m >= 2 * op.rows.next_power_of_two() {
                 continue;
             }
-            if tile_bytes(tile_m, tile_n) <= limits.workgroup_bytes && op.form != ProductForm::Head {
+            let fetched = fetched(tile_m, tile_n, thread_m, thread_n, op.format.pack());
+            if tile_bytes(tile_m, tile_n) <= limits.workgroup_bytes
+                && fetched <= FETCHED
+                && op.form != ProductForm::Head
+            {
                 variants.push(KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n });
             }
             let bytes = tile_m * 48 + tile_n * 48;
@@ -40,6 +44,16 @@ pub fn products(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
         }
     }
     variants
+}
+
+/// Most vec4 and packs that an invocation of a tile has under way. Beyond, SwiftShader's compiler does not come back: two minutes and more of
+/// one core for 16 packs and 4 vec4 beside 32 sums, until the browser ends its GPU process; with 8 packs it takes 3 s.
+const FETCHED: u32 = 12;
+
+/// How many an invocation of a tile has.
+fn fetched(tile_m: u32, tile_n: u32, thread_m: u32, thread_n: u32, pack: u32) -> u32 {
+    let size = tile_m / thread_m * (tile_n / thread_n);
+    (tile_m * 8).div_ceil(size) + (tile_n * 32 / pack).div_ceil(size)
 }
 
 fn tile_bytes(tile_m: u32, tile_n: u32) -> u32 {

@@ -11,6 +11,7 @@
 //! - [`bench`]: how fast the executor is, with nothing around it
 //! - [`kernel_check`]: every kernel against its CPU twin on this browser's GPU
 //! - [`logits`]: a model's bare logits, to compare a browser's GPU with a reference
+//! - `subgroups`: a GPU with them, though `wgpu` can't ask
 //! - [`tuning_store`]: the tuning database's `Store` over a JS object's callbacks, so that IndexedDB stays in JS
 //! - `tilewright_web_io`: files and last words, which the CPU module has as well
 
@@ -24,6 +25,7 @@ pub mod kernel_check;
 pub mod logits;
 mod messages;
 pub mod pools;
+mod subgroups;
 pub mod tuning_store;
 
 pub use tilewright_web_io::panic::on_panic;

@@ -1,6 +1,7 @@
 //! Finding a GPU, its limits, and learning of its loss.
 
 use super::profile::{KernelTime, Profiler};
+use crate::kernels::KernelVariant;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,8 @@ pub struct GpuOptions {
     pub software: Option<bool>,
     /// Pretend that no binding may be larger than this, bytes. For tests of splitting.
     pub max_binding_bytes: Option<u64>,
+    /// What the device is called, for a caller who watches devices being opened: in a browser.
+    pub label: Option<String>,
     /// Ask for nothing beyond the limits that every WebGPU device has. For tests of small devices.
     pub least_limits: bool,
     /// Whether to time every kernel, where the device can; slows steps down.
@@ -26,7 +29,8 @@ pub struct GpuOptions {
     pub half_cache: Option<bool>,
     /// Pretend that the device has memory for so many bytes of keys and values. For tests of small devices.
     pub cache_bytes: Option<u64>,
-    /// Pretend that the device's compiler refuses kernels of these names. For tests of falling back.
+    /// Pretend that the device's compiler refuses kernels of these names, or only those that serve so many rows with a fetch of the
+    /// weights: "matvec 4". For tests of falling back.
     pub refuse: Vec<String>,
 }
 
@@ -144,7 +148,7 @@ impl Gpu {
         let subgroups = !options.least_limits && adapter.features().contains(wgpu::Features::SUBGROUP);
         features.set(wgpu::Features::SUBGROUP, subgroups);
         let descriptor = wgpu::DeviceDescriptor {
-            label: Some("tilewright"),
+            label: Some(options.label.as_deref().unwrap_or("tilewright")),
             required_features: features,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -214,13 +218,24 @@ impl Gpu {
         self.cache_bytes
     }
 
-    pub(super) fn pretends_to_refuse(&self, kernel: &str) -> bool {
-        self.refuse.iter().any(|refused| refused == kernel)
+    pub(super) fn pretends_to_refuse(&self, variant: &KernelVariant) -> bool {
+        let kernel = variant.kernel();
+        self.refuse.iter().any(|refused| match refused.split_once(' ') {
+            None => refused == kernel,
+            Some((name, columns)) => name == kernel && variant.columns() == columns.parse().ok(),
+        })
     }
 
     /// Invocations of the smallest subgroup; 1 where kernels can't use subgroups.
     pub fn least_subgroup(&self) -> u32 {
         self.subgroup
+    }
+
+    /// Lets kernels use subgroups, none of less than `least` invocations: in a browser, where a device may have them and `wgpu` does not
+    /// know.
+    #[must_use]
+    pub fn with_subgroups(self, least: u32) -> Self {
+        Self { subgroup: least, ..self }
     }
 
     /// Buffers, bind groups and pipelines made so far: no step makes any once it has run before.

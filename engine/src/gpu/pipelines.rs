@@ -2,13 +2,20 @@
 //!
 //! A pipeline is known by its WGSL text: the thirty layers of a model have products of the same shapes and share their
 //! pipelines. Bind group layouts are explicit, so that all variants of an operation take the same bind group.
+//!
+//! What a device's compiler thinks of a kernel comes late in a browser, and a step that uses a refused one would be taken for the
+//! loss of the device. So each pipeline has a verdict: [`Pipelines::refusal`] waits for all of them when a model is
+//! loaded, [`Pipelines::look`] asks without waiting for those that a step's number of rows called for later.
 
 use super::Gpu;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{KernelShape, render};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,12 +31,50 @@ pub(super) type BindingKinds = Vec<(u32, Access)>;
 #[derive(Default)]
 pub(super) struct Pipelines {
     layouts: HashMap<BindingKinds, wgpu::BindGroupLayout>,
-    compiled: HashMap<String, wgpu::ComputePipeline>,
-    /// What the device says to kernels compiled since [`Pipelines::refusal`] was last asked: a kernel's name, and an error if any.
-    verdicts: Vec<(&'static str, Verdict)>,
+    compiled: HashMap<String, Compiled>,
+    /// Kernels of whom the device has not said yet what it thinks.
+    asked: Vec<Asked>,
 }
 
-type Verdict = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
+/// A pipeline, and whether it may be used.
+#[derive(Clone)]
+pub(super) struct Compiled {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    verdict: Rc<Cell<Verdict>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Not known yet.
+    Awaited,
+    Accepted,
+    Refused,
+}
+
+impl Compiled {
+    pub(super) fn is_accepted(&self) -> bool {
+        self.verdict.get() == Verdict::Accepted
+    }
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.verdict.get() == Verdict::Awaited
+    }
+}
+
+struct Asked {
+    kernel: &'static str,
+    source: String,
+    verdict: Rc<Cell<Verdict>>,
+    answer: Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>,
+}
+
+impl Asked {
+    /// What the device said, if it refused.
+    fn settle(&self, error: Option<wgpu::Error>) -> Option<String> {
+        self.verdict.set(if error.is_some() { Verdict::Refused } else { Verdict::Accepted });
+        error.map(|error| error.to_string())
+    }
+}
 
 impl Pipelines {
     pub(super) fn layout(&mut self, gpu: &Gpu, kinds: &BindingKinds) -> wgpu::BindGroupLayout {
@@ -62,14 +107,14 @@ impl Pipelines {
         kinds: &BindingKinds,
         variant: &KernelVariant,
         shape: &KernelShape,
-    ) -> wgpu::ComputePipeline {
+    ) -> Compiled {
         let source = render(variant, shape).expect("each kernel's template takes its own variant and shape");
-        if let Some(pipeline) = self.compiled.get(&source) {
-            return pipeline.clone();
+        if let Some(compiled) = self.compiled.get(&source) {
+            return compiled.clone();
         }
         gpu.count_object();
         let bind_group_layout = self.layout(gpu, kinds);
-        let source = if gpu.pretends_to_refuse(variant.kernel()) { format!("{source}\nrefused") } else { source };
+        let text = if gpu.pretends_to_refuse(variant) { format!("{source}\nrefused") } else { source.clone() };
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let layout = gpu.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
@@ -78,7 +123,7 @@ impl Pipelines {
         });
         let module = gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(variant.kernel()),
-            source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
+            source: wgpu::ShaderSource::Wgsl(text.into()),
         });
         let pipeline = gpu.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(variant.kernel()),
@@ -92,19 +137,37 @@ impl Pipelines {
             },
             cache: None,
         });
-        self.verdicts.push((variant.kernel(), Box::pin(scope.pop())));
-        self.compiled.insert(source, pipeline.clone());
-        pipeline
+        let verdict = Rc::new(Cell::new(Verdict::Awaited));
+        let compiled = Compiled { pipeline, verdict: Rc::clone(&verdict) };
+        self.compiled.insert(source.clone(), compiled.clone());
+        self.asked.push(Asked { kernel: variant.kernel(), source, verdict, answer: Box::pin(scope.pop()) });
+        compiled
     }
 
-    /// The first kernel that the device's compiler refused since the last call, and why.
+    /// Waits for the device's word on all kernels. The first that it refused since it was last asked, and why; whoever wants that
+    /// kernel again is refused again.
     pub(super) async fn refusal(&mut self) -> Option<(&'static str, String)> {
         let mut first = None;
-        for (kernel, verdict) in std::mem::take(&mut self.verdicts) {
-            if let Some(error) = verdict.await {
-                first = first.or(Some((kernel, error.to_string())));
+        for mut asked in std::mem::take(&mut self.asked) {
+            let error = asked.answer.as_mut().await;
+            if let Some(reason) = asked.settle(error) {
+                self.compiled.remove(&asked.source);
+                first = first.or(Some((asked.kernel, reason)));
             }
         }
         first
+    }
+
+    /// Takes note of what the device has said meanwhile, without waiting. What it refused stays unused.
+    pub(super) fn look(&mut self, gpu: &Gpu) {
+        let mut context = Context::from_waker(Waker::noop());
+        self.asked.retain_mut(|asked| {
+            let Poll::Ready(error) = asked.answer.as_mut().poll(&mut context) else { return true };
+            if let Some(reason) = asked.settle(error) {
+                let kernel = asked.kernel;
+                tracing::warn!("{} refused to compile {kernel}, so others stand in for it: {reason}", gpu.name());
+            }
+            false
+        });
     }
 }

@@ -203,7 +203,7 @@ impl Trial {
             self.operands.insert(packed, operands);
         }
         let operands = &self.operands[&packed];
-        let pipeline = self.pipelines.pipeline(&self.gpu, &operands.kinds, variant, &operands.shape);
+        let pipeline = self.pipelines.pipeline(&self.gpu, &operands.kinds, variant, &operands.shape).pipeline;
         if let Some((_, reason)) = self.pipelines.refusal().await {
             return Err(TrialError::Refused { variant: *variant, reason });
         }
