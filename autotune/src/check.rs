@@ -111,6 +111,13 @@ impl Random {
         let op = ProductOp { format, outputs, inputs: 32 * self.some(9), rows, form, packed };
         let mut variants = space::variants(&op.into(), limits);
         variants.retain(|variant| variant.kernel() == kernel);
+        // Half of them with subgroups, which few variants have.
+        if limits.subgroup > 1 {
+            let with = self.below(2) == 1;
+            if variants.iter().any(|variant| variant.uses_subgroups() == with) {
+                variants.retain(|variant| variant.uses_subgroups() == with);
+            }
+        }
         let variant = (!variants.is_empty()).then(|| variants.swap_remove(self.below(variants.len())))?;
         Some(Check { op, variant })
     }

@@ -162,6 +162,9 @@ impl<'a> Race<'a> {
     /// When the device fails, or has no memory for the operands.
     pub async fn enter(&mut self, variants: &[KernelVariant]) -> Result<(), TrialError> {
         let first = self.entries.len();
+        let new: Vec<_> = variants.iter().copied().filter(|v| self.entries.iter().all(|e| e.variant != *v)).collect();
+        self.host.turn().await;
+        self.trial.compile_ahead(&new).await?;
         for variant in variants {
             if !self.entries.iter().any(|entry| entry.variant == *variant) {
                 let entry = self.check(variant).await?;

@@ -72,7 +72,7 @@ pub async fn search(
             race.enter(some).await?;
         }
     } else {
-        for some in [seeds.to_vec(), map.spread(SPREAD)].concat().chunks(2) {
+        for some in [seeds.to_vec(), map.spread(SPREAD)].concat().chunks(STEP) {
             if !is_over(&race) {
                 race.enter(some).await?;
             }

@@ -61,6 +61,9 @@ fn tiles(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
                 if bytes > limits.workgroup_bytes || !(32..=limits.workgroup_size.min(256)).contains(&size) {
                     continue;
                 }
+                if !op.packed && fetched(tile_m, tile_n, size, op.format.pack()) > FETCHED {
+                    continue;
+                }
                 variants.push(if op.packed {
                     KernelVariant::MatmulPacked { tile_m, tile_n, thread_m, thread_n }
                 } else {
@@ -70,6 +73,15 @@ fn tiles(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
         }
     }
     variants
+}
+
+/// Most vec4 and packs that an invocation of a tile has under way. Beyond, SwiftShader's compiler does not come back: two minutes and more of
+/// one core for 16 packs and 4 vec4 beside 32 sums, until the browser ends its GPU process; with 8 packs it takes 3 s.
+const FETCHED: u32 = 12;
+
+/// How many an invocation of a tile has.
+fn fetched(tile_m: u32, tile_n: u32, size: u32, pack: u32) -> u32 {
+    (tile_m * 8).div_ceil(size) + (tile_n * 32 / pack).div_ceil(size)
 }
 
 /// How a matrix's outputs are shared out in a product for few rows.

@@ -31,6 +31,10 @@ fn load(device: Device) -> Result<Driver, LoadError> {
 
 /// Largest difference to the twins' logits, by rows a step.
 fn differences(device: Device) -> Vec<f32> {
+    differences_by(device, &[1, 8, 64])
+}
+
+fn differences_by(device: Device, rows: &[u32]) -> Vec<f32> {
     let text: Vec<u32> = (0..70).map(|i| i * 37 % 500).collect();
     let expected = load(cpu_reference()).unwrap().logits(&text, 64);
     let mut driver = load(device).unwrap();
@@ -38,7 +42,7 @@ fn differences(device: Device) -> Vec<f32> {
         let logits = driver.logits(&text, rows);
         logits.iter().zip(&expected).map(|(a, e)| (a - e).abs()).fold(0.0, f32::max)
     };
-    [1, 8, 64].map(largest).to_vec()
+    rows.iter().copied().map(largest).collect()
 }
 
 #[test]
@@ -50,6 +54,19 @@ fn whatever_product_a_device_refuses_another_takes_its_place() {
         let floats = differences(device(refused));
         assert!(floats.iter().all(|&difference| difference < 1e-3), "without {refused:?}: {floats:?}");
     }
+}
+
+/// Steps of two to seven rows have kernels of their own, which are compiled when the first such step comes.
+#[test]
+fn a_kernel_that_is_refused_in_the_middle_of_a_conversation_is_stood_in_for() {
+    let rows = [2, 3, 4, 7, 2, 64, 1];
+    let late = ["matvec_packed 2", "matvec_packed 4", "matvec 2", "matvec 4"];
+    let integers = differences_by(device(&late), &rows);
+    assert!(integers.iter().all(|&difference| difference < 0.3), "{integers:?}");
+    assert!(integers[0] > 1e-3, "two rows are integers still: {integers:?}");
+    let late = ["matvec 2", "matvec 4", "quantize"];
+    let floats = differences_by(device(&late), &rows);
+    assert!(floats.iter().all(|&difference| difference < 1e-3), "{floats:?}");
 }
 
 #[test]

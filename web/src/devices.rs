@@ -6,6 +6,7 @@
 //! Weights are read again through the same files, which by then are in the browser's storage.
 
 use crate::pools::{Opened, Pools};
+use crate::subgroups;
 use crate::tuning::Tuning;
 use gloo_timers::future::sleep;
 use js_sys::Function;
@@ -23,7 +24,7 @@ use wasm_bindgen::prelude::*;
 pub(crate) async fn first(name: &str, software: bool) -> Result<Gpu, GpuError> {
     // Apple's GPUs have no instruction for four products of bytes.
     let integers = Some(!software && !name.starts_with("Apple"));
-    Gpu::request(&GpuOptions { software: Some(software), integers, ..GpuOptions::default() }).await
+    subgroups::open(GpuOptions { software: Some(software), integers, ..GpuOptions::default() }).await
 }
 
 /// What the user wants.

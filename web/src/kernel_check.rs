@@ -3,6 +3,7 @@
 //! The tests call this in a page, as they do [`logits`](crate::logits); it needs no worker. Nothing is thrown because a kernel
 //! is wrong or refused: that is what the answer says.
 
+use crate::subgroups;
 use serde::{Deserialize, Serialize};
 use tilewright_api::ApiError;
 use tilewright_autotune::check::{Verdict, selection};
@@ -29,12 +30,22 @@ struct Request {
     rounds: u32,
     /// Largest error of a product that is right.
     tolerance: f32,
-    /// Only every so-manieth of them.
+    /// Whether the device may have subgroups.
+    #[serde(default = "yes")]
+    subgroups: bool,
+    /// Only every so-manieth of them,
     #[serde(default = "one")]
     every: usize,
+    /// from this one on.
+    #[serde(default)]
+    from: usize,
     /// Kernels that the device pretends to refuse, to see that this is told.
     #[serde(default)]
     refuse: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> usize {
@@ -51,6 +62,8 @@ struct Report {
     wrong: usize,
     /// Kernels that the device's compiler refused.
     refused: usize,
+    /// Invocations of the smallest subgroup; 1 without subgroups.
+    subgroup: u32,
 }
 
 /// One kernel on one operation.
@@ -99,20 +112,21 @@ pub async fn check_kernels(request: String) -> Result<String, JsValue> {
 async fn check(request: &Request) -> Result<Report, GpuError> {
     // Kernels as on a real GPU, also where a program pretends to be one.
     let options = GpuOptions { software: Some(false), refuse: request.refuse.clone(), ..GpuOptions::default() };
-    let gpu = Gpu::request(&options).await?;
+    let gpu = if request.subgroups { subgroups::open(options).await? } else { Gpu::request(&options).await? };
     let checks = all(&gpu, request).await;
     gpu.destroy();
     let checks = checks?;
     let right = checks.iter().filter(|check| check.right).count();
     let refused = checks.iter().filter(|check| check.refused.is_some()).count();
-    Ok(Report { right, refused, wrong: checks.len() - right - refused, checks })
+    Ok(Report { subgroup: gpu.least_subgroup(), right, refused, wrong: checks.len() - right - refused, checks })
 }
 
 async fn all(gpu: &Gpu, request: &Request) -> Result<Vec<Checked>, GpuError> {
     let (workgroup_bytes, workgroup_size) = LEAST;
     let limits = Limits { workgroup_bytes, workgroup_size, subgroup: gpu.least_subgroup() };
     let mut checks = Vec::new();
-    for check in selection(&limits, request.seed, request.rounds).iter().step_by(request.every.max(1)) {
+    let selected = selection(&limits, request.seed, request.rounds);
+    for check in selected.iter().skip(request.from).step_by(request.every.max(1)) {
         let (error, refused) = match check.run(gpu).await? {
             Verdict::Error(error) => (error, None),
             Verdict::Refused(reason) => (f32::INFINITY, Some(reason)),

@@ -12,6 +12,7 @@
 //! - [`kernel_check`]: every kernel against its CPU twin on this browser's GPU
 //! - [`logits`]: a model's bare logits, to compare a browser's GPU with a reference
 //! - `tuning`: the tuner, which gives way to requests
+//! - `subgroups`: a GPU with them, though `wgpu` can't ask
 //! - [`tuning_store`]: the tuning database's `Store` over a JS object's callbacks, so that IndexedDB stays in JS
 //! - `tilewright_web_io`: files and last words, which the CPU module has as well
 
@@ -25,6 +26,7 @@ pub mod kernel_check;
 pub mod logits;
 mod messages;
 pub mod pools;
+mod subgroups;
 mod tuning;
 pub mod tuning_store;
 

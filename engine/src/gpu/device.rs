@@ -1,5 +1,6 @@
 //! Finding a GPU, its limits, and learning of its loss.
 
+use super::ahead::CompileAhead;
 use super::profile::{KernelTime, Profiler};
 use crate::kernels::KernelVariant;
 use std::borrow::Cow;
@@ -18,6 +19,8 @@ pub struct GpuOptions {
     pub software: Option<bool>,
     /// Pretend that no binding may be larger than this, bytes. For tests of splitting.
     pub max_binding_bytes: Option<u64>,
+    /// What the device is called, for a caller who watches devices being opened: in a browser.
+    pub label: Option<String>,
     /// Ask for nothing beyond the limits that every WebGPU device has. For tests of small devices.
     pub least_limits: bool,
     /// Whether to time every kernel, where the device can; slows steps down.
@@ -28,7 +31,8 @@ pub struct GpuOptions {
     pub half_cache: Option<bool>,
     /// Pretend that the device has memory for so many bytes of keys and values. For tests of small devices.
     pub cache_bytes: Option<u64>,
-    /// Pretend that the device's compiler refuses kernels of these names. For tests of falling back.
+    /// Pretend that the device's compiler refuses kernels of these names, or only those that serve so many rows with a fetch of the
+    /// weights: "matvec 4". For tests of falling back.
     pub refuse: Vec<String>,
     /// Faults of single variants. For tests of tuning.
     pub plant: Vec<(KernelVariant, PlantedFault)>,
@@ -73,6 +77,7 @@ pub struct Gpu {
     cache_bytes: Option<u64>,
     refuse: Arc<[String]>,
     plant: Arc<[(KernelVariant, PlantedFault)]>,
+    ahead: Option<CompileAhead>,
     timestamps: bool,
     faults: Faults,
     pub(super) profiler: Option<Profiler>,
@@ -177,7 +182,7 @@ impl Gpu {
         let subgroups = !options.least_limits && adapter.features().contains(wgpu::Features::SUBGROUP);
         features.set(wgpu::Features::SUBGROUP, subgroups);
         let descriptor = wgpu::DeviceDescriptor {
-            label: Some("tilewright"),
+            label: Some(options.label.as_deref().unwrap_or("tilewright")),
             required_features: features,
             required_limits: limits.clone(),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
@@ -201,6 +206,7 @@ impl Gpu {
             cache_bytes: options.cache_bytes,
             refuse: options.refuse.clone().into(),
             plant: options.plant.clone().into(),
+            ahead: None,
             timestamps,
             software,
             subgroup: if subgroups { info.subgroup_min_size } else { 1 },
@@ -252,9 +258,8 @@ impl Gpu {
     /// A kernel's text, with whatever fault a test wants it to have.
     pub(super) fn planted<'a>(&self, variant: &KernelVariant, source: &'a str) -> Cow<'a, str> {
         let fault = self.plant.iter().find(|(planted, _)| planted == variant).map(|(_, fault)| *fault);
-        let refused = self.refuse.iter().any(|refused| refused == variant.kernel());
         let turns = match fault {
-            _ if refused => return format!("{source}\nrefused").into(),
+            _ if self.pretends_to_refuse(variant) => return format!("{source}\nrefused").into(),
             Some(PlantedFault::Refused) => return format!("{source}\nrefused").into(),
             Some(PlantedFault::Wrong) => 0,
             Some(PlantedFault::Slow(turns)) => turns,
@@ -271,6 +276,24 @@ impl Gpu {
             u32::from(turns == 0)
         )
         .into()
+    }
+
+    fn pretends_to_refuse(&self, variant: &KernelVariant) -> bool {
+        let kernel = variant.kernel();
+        self.refuse.iter().any(|refused| match refused.split_once(' ') {
+            None => refused == kernel,
+            Some((name, columns)) => name == kernel && variant.columns() == columns.parse().ok(),
+        })
+    }
+
+    /// With somebody who compiles kernels beside whatever the device does.
+    #[must_use]
+    pub fn with_compile_ahead(self, ahead: CompileAhead) -> Self {
+        Self { ahead: Some(ahead), ..self }
+    }
+
+    pub(super) fn ahead(&self) -> Option<&CompileAhead> {
+        self.ahead.as_ref()
     }
 
     /// Whether passes can be timed.
@@ -306,6 +329,13 @@ impl Gpu {
     /// Invocations of the smallest subgroup; 1 where kernels can't use subgroups.
     pub fn least_subgroup(&self) -> u32 {
         self.subgroup
+    }
+
+    /// Lets kernels use subgroups, none of less than `least` invocations: in a browser, where a device may have them and `wgpu` does not
+    /// know.
+    #[must_use]
+    pub fn with_subgroups(self, least: u32) -> Self {
+        Self { subgroup: least, ..self }
     }
 
     /// Buffers, bind groups and pipelines made so far: no step makes any once it has run before.

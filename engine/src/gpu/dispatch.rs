@@ -1,7 +1,7 @@
 //! A kernel bound to buffers: all that can be settled before a step is known.
 
 use super::Gpu;
-use super::pipelines::{BindingKinds, Pipelines};
+use super::pipelines::{BindingKinds, Compiled, Pipelines};
 use super::tuned_op::TunedOp;
 use crate::graph::RowSet;
 use crate::kernels::KernelVariant;
@@ -15,7 +15,7 @@ pub(super) struct Dispatch {
     pub(super) kernel: Kernel,
     pub(super) rows: RowSet,
     /// Pipelines that were used so far.
-    pub(super) pipelines: Vec<(KernelVariant, wgpu::ComputePipeline)>,
+    pub(super) pipelines: Vec<(KernelVariant, Compiled)>,
     /// Which of them was used last, for how many rows, and by which choices.
     pub(super) last: Option<(u32, u64, usize)>,
 }
@@ -124,6 +124,19 @@ impl Dispatch {
         }
     }
 
+    /// Which pipeline is used for `rows` rows: the one meant for them, or where the device has not accepted that (yet), one that
+    /// it has: a product's variants all take any number of rows, and when a model is loaded one of each dispatch is waited for.
+    fn usable(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, rows: u32) -> usize {
+        let meant = self.prepare(gpu, pipelines, rows);
+        if self.pipelines[meant].1.is_awaited() {
+            pipelines.look(gpu);
+        }
+        if self.pipelines[meant].1.is_accepted() {
+            return meant;
+        }
+        self.pipelines.iter().position(|(_, compiled)| compiled.is_accepted()).unwrap_or(meant)
+    }
+
     /// For a profile: the kernel, and what it works on where that tells kernels apart.
     pub(super) fn label(&self, counts: &Counts) -> String {
         let (kernel, rows) = (self.kernel_name(), counts.of(self.rows));
@@ -155,10 +168,10 @@ impl Dispatch {
         pass: &mut wgpu::ComputePass<'_>,
         counts: &Counts,
     ) {
-        let index = self.prepare(gpu, pipelines, counts.of(self.rows));
-        let (variant, pipeline) = &self.pipelines[index];
+        let index = self.usable(gpu, pipelines, counts.of(self.rows));
+        let (variant, compiled) = &self.pipelines[index];
         let [x, y, z] = workgroups(variant, &self.shape, self.rows, counts);
-        pass.set_pipeline(pipeline);
+        pass.set_pipeline(&compiled.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[]);
         pass.dispatch_workgroups(x, y, z);
     }

@@ -88,16 +88,17 @@ impl GpuExecutor {
             });
             sampler = Sampler::new(&mut binder, capacity.max_chunks);
             // Decoding one sequence or several and reading a long prompt should not wait for a compiler, and what it refuses should be
-            // known before anybody waits for a token.
-            for (form, rows) in [(Form::Few, 1), (Form::Integers, FEW_ROWS), (Form::Many, capacity.max_rows)] {
-                if form != Form::Integers || rung == Rung::Integers {
-                    for dispatch in &mut bodies[form as usize] {
+            // known before anybody waits for a token. Other numbers of rows are compiled when they come; these stand in until then.
+            for (form, rows, outputs) in [
+                (Form::Few, 1, 1),
+                (Form::Integers, FEW_ROWS, FEW_ROWS),
+                (Form::Many, capacity.max_rows, memory.max_outputs),
+            ] {
+                for (dispatches, rows) in [(&mut bodies, rows), (&mut heads, outputs)] {
+                    for dispatch in &mut dispatches[form as usize] {
                         dispatch.prepare(&gpu, &mut pipelines, rows);
                     }
                 }
-            }
-            for dispatch in &mut heads[Form::Few as usize] {
-                dispatch.prepare(&gpu, &mut pipelines, 1);
             }
             sampler.prepare(&gpu, &mut pipelines);
             let Some((kernel, reason)) = pipelines.refusal().await else { break };

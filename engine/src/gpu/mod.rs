@@ -3,7 +3,7 @@
 //! - [`device`]: finding a GPU, its limits, and learning of its loss
 //! - `weights`: the canonical layout in buffers, split where a binding would be too large
 //! - `memory`: activations, step data and the KV cache
-//! - `pipelines`: kernels compiled once
+//! - `pipelines`: kernels compiled once; [`ahead`]: beside whatever the device does
 //! - `dispatch`: a kernel bound to buffers; `binder`: operations as dispatches
 //! - `integers`: products of 8-bit integers
 //! - `sampler`: drawing tokens
@@ -16,6 +16,7 @@
 //! - `readback`: bringing tokens and logits back
 //! - [`executor`](GpuExecutor): a step
 
+pub mod ahead;
 mod binder;
 pub mod check;
 mod choices;

@@ -2,14 +2,22 @@
 //!
 //! A pipeline is known by its WGSL text: the thirty layers of a model have products of the same shapes and share their
 //! pipelines. Bind group layouts are explicit, so that all variants of an operation take the same bind group.
+//!
+//! What a device's compiler thinks of a kernel comes late in a browser, and a step that uses a refused one would be taken for the
+//! loss of the device. So each pipeline has a verdict: [`Pipelines::refusal`] waits for all of them when a model is
+//! loaded, [`Pipelines::look`] asks without waiting for those that a step's number of rows called for later.
 
 use super::Gpu;
+use super::ahead::AheadKernel;
 use super::choices::Choices;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{KernelShape, render};
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 /// How a kernel uses a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,26 +35,67 @@ pub(super) struct Pipelines {
     /// Which variants were chosen.
     pub(super) choices: Choices,
     layouts: HashMap<BindingKinds, wgpu::BindGroupLayout>,
-    compiled: HashMap<String, wgpu::ComputePipeline>,
-    /// What the device says to kernels compiled since [`Pipelines::refusal`] was last asked: a kernel's name, and an error if any.
-    verdicts: Verdicts,
+    compiled: HashMap<String, Compiled>,
+    /// Kernels of whom the device has not said yet what it thinks.
+    asked: Vec<Asked>,
 }
 
-/// What the device will say to kernels, by name.
-pub(super) type Verdicts = Vec<(&'static str, Verdict)>;
+/// A pipeline, and whether it may be used.
+#[derive(Clone)]
+pub(super) struct Compiled {
+    pub(super) pipeline: wgpu::ComputePipeline,
+    verdict: Rc<Cell<Verdict>>,
+}
 
-/// The first that the device's compiler refused, and why.
-pub(super) async fn first_refusal(verdicts: Verdicts) -> Option<(&'static str, String)> {
-    let mut first = None;
-    for (kernel, verdict) in verdicts {
-        if let Some(error) = verdict.await {
-            first = first.or(Some((kernel, error.to_string())));
-        }
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Not known yet.
+    Awaited,
+    Accepted,
+    Refused,
+}
+
+impl Compiled {
+    pub(super) fn is_accepted(&self) -> bool {
+        self.verdict.get() == Verdict::Accepted
     }
-    first
+
+    pub(super) fn is_awaited(&self) -> bool {
+        self.verdict.get() == Verdict::Awaited
+    }
 }
 
-type Verdict = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
+/// A kernel of whom the device has not said yet what it thinks.
+pub(super) struct Asked {
+    kernel: &'static str,
+    source: String,
+    verdict: Rc<Cell<Verdict>>,
+    answer: Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>,
+}
+
+impl Asked {
+    /// What the device said, if it refused.
+    fn settle(&self, error: Option<wgpu::Error>) -> Option<String> {
+        self.verdict.set(if error.is_some() { Verdict::Refused } else { Verdict::Accepted });
+        error.map(|error| error.to_string())
+    }
+}
+
+/// All of them, to be waited for.
+pub(super) struct AllAsked(Vec<Asked>);
+
+impl AllAsked {
+    /// What the device said of each, if it refused.
+    pub(super) async fn wait(self) -> Vec<(Asked, Option<String>)> {
+        let mut answers = Vec::new();
+        for mut asked in self.0 {
+            let error = asked.answer.as_mut().await;
+            let refusal = asked.settle(error);
+            answers.push((asked, refusal));
+        }
+        answers
+    }
+}
 
 impl Pipelines {
     pub(super) fn layout(&mut self, gpu: &Gpu, kinds: &BindingKinds) -> wgpu::BindGroupLayout {
@@ -73,16 +122,28 @@ impl Pipelines {
         self.layouts.entry(kinds.clone()).or_insert_with(make).clone()
     }
 
+    /// What is yet to be compiled for a variant, for [`CompileAhead`](super::ahead::CompileAhead).
+    pub(super) fn missing(
+        &self,
+        gpu: &Gpu,
+        kinds: &BindingKinds,
+        variant: &KernelVariant,
+        shape: &KernelShape,
+    ) -> Option<AheadKernel> {
+        let source = render(variant, shape).ok().filter(|source| !self.compiled.contains_key(source))?;
+        Some(AheadKernel::new(gpu.planted(variant, &source).into_owned(), kinds))
+    }
+
     pub(super) fn pipeline(
         &mut self,
         gpu: &Gpu,
         kinds: &BindingKinds,
         variant: &KernelVariant,
         shape: &KernelShape,
-    ) -> wgpu::ComputePipeline {
+    ) -> Compiled {
         let source = render(variant, shape).expect("each kernel's template takes its own variant and shape");
-        if let Some(pipeline) = self.compiled.get(&source) {
-            return pipeline.clone();
+        if let Some(compiled) = self.compiled.get(&source) {
+            return compiled.clone();
         }
         gpu.count_object();
         let bind_group_layout = self.layout(gpu, kinds);
@@ -109,25 +170,47 @@ impl Pipelines {
             },
             cache: None,
         });
-        self.verdicts.push((variant.kernel(), Box::pin(scope.pop())));
-        self.compiled.insert(source, pipeline.clone());
-        pipeline
+        let verdict = Rc::new(Cell::new(Verdict::Awaited));
+        let compiled = Compiled { pipeline, verdict: Rc::clone(&verdict) };
+        self.compiled.insert(source.clone(), compiled.clone());
+        self.asked.push(Asked { kernel: variant.kernel(), source, verdict, answer: Box::pin(scope.pop()) });
+        compiled
     }
 
-    /// The first kernel that the device's compiler refused since the last call, and why.
+    /// Waits for the device's word on all kernels. The first that it refused since it was last asked, and why; whoever wants that
+    /// kernel again is refused again.
     pub(super) async fn refusal(&mut self) -> Option<(&'static str, String)> {
-        first_refusal(self.take_verdicts()).await
+        let asked = self.take_asked();
+        self.settle(asked.wait().await)
     }
 
-    /// The same for whoever may not hold the pipelines while waiting; see [`first_refusal`].
-    pub(super) fn take_verdicts(&mut self) -> Verdicts {
-        std::mem::take(&mut self.verdicts)
+    /// The kernels of whom the device has not said yet what it thinks, for whoever may not hold the pipelines while waiting.
+    pub(super) fn take_asked(&mut self) -> AllAsked {
+        AllAsked(std::mem::take(&mut self.asked))
     }
 
-    /// Forgets a pipeline that turned out to be refused.
-    pub(super) fn forget(&mut self, variant: &KernelVariant, shape: &KernelShape) {
-        if let Ok(source) = render(variant, shape) {
-            self.compiled.remove(&source);
+    /// Takes note of what the device said of them: the first that it refused, and why.
+    pub(super) fn settle(&mut self, answers: Vec<(Asked, Option<String>)>) -> Option<(&'static str, String)> {
+        let mut first = None;
+        for (asked, refusal) in answers {
+            if let Some(reason) = refusal {
+                self.compiled.remove(&asked.source);
+                first = first.or(Some((asked.kernel, reason)));
+            }
         }
+        first
+    }
+
+    /// Takes note of what the device has said meanwhile, without waiting. What it refused stays unused.
+    pub(super) fn look(&mut self, gpu: &Gpu) {
+        let mut context = Context::from_waker(Waker::noop());
+        self.asked.retain_mut(|asked| {
+            let Poll::Ready(error) = asked.answer.as_mut().poll(&mut context) else { return true };
+            if let Some(reason) = asked.settle(error) {
+                let kernel = asked.kernel;
+                tracing::warn!("{} refused to compile {kernel}, so others stand in for it: {reason}", gpu.name());
+            }
+            false
+        });
     }
 }

@@ -95,10 +95,11 @@ impl Sampler {
     /// Dispatches of a row without penalties and filters.
     pub(super) const DISPATCHES: u32 = 2;
 
-    /// Compiles what every sampled row needs.
+    /// Compiles all of it: nothing could stand in for what is refused later.
     pub(super) fn prepare(&mut self, gpu: &Gpu, pipelines: &mut Pipelines) {
-        self.scan.prepare(gpu, pipelines, 1);
-        self.pick.prepare(gpu, pipelines, 1);
+        for dispatch in [&mut self.adjust, &mut self.filter, &mut self.scan, &mut self.pick] {
+            dispatch.prepare(gpu, pipelines, 1);
+        }
     }
 
     /// Hands the entries to the device, in a larger buffer if need be.

@@ -4,9 +4,9 @@
 //! step on, once the device has said that it takes it. A variant that is refused changes nothing.
 
 use super::GpuError;
+use super::ahead::{AheadKernel, Compiling};
 use super::dispatch::Dispatch;
 use super::executor::{GpuExecutor, form_of};
-use super::pipelines::first_refusal;
 use super::tuned_op::TunedOp;
 use super::{Gpu, rehearsal::Rehearsal};
 use crate::kernels::KernelVariant;
@@ -91,7 +91,13 @@ impl TunableExecutor {
     /// # Errors
     /// When the device refuses one, or fails.
     pub async fn choose(&self, choices: &[(TunedOp, Option<KernelVariant>)]) -> Result<(), ChoiceError> {
-        let verdicts = {
+        // Keeps what is compiled beside the steps until it is used.
+        let ahead = self.compile_ahead(choices);
+        let _ahead = match ahead {
+            Some(compiling) => Some(compiling.await),
+            None => None,
+        };
+        let asked = {
             let executor = &mut *self.0.borrow_mut();
             let (gpu, pipelines) = (&executor.gpu, &mut executor.pipelines);
             for &(op, variant) in choices {
@@ -103,21 +109,36 @@ impl TunableExecutor {
                     }
                 }
             }
-            pipelines.take_verdicts()
+            pipelines.take_asked()
         };
-        let refusal = first_refusal(verdicts).await;
+        let answers = asked.wait().await;
         let executor = &mut *self.0.borrow_mut();
-        if let Some((kernel, reason)) = refusal {
-            let dispatches = executor.bodies.iter_mut().chain(&mut executor.heads).flatten();
-            for dispatch in dispatches.chain(executor.sampler.all()) {
-                dispatch.forget(&mut executor.pipelines, kernel);
-            }
+        if let Some((kernel, reason)) = executor.pipelines.settle(answers) {
             return Err(ChoiceError::Refused { kernel, reason });
         }
         for &(op, variant) in choices {
             executor.pipelines.choices.set(op, variant);
         }
         Ok(executor.gpu.check()?)
+    }
+
+    fn compile_ahead(&self, choices: &[(TunedOp, Option<KernelVariant>)]) -> Option<Compiling> {
+        let executor = &mut *self.0.borrow_mut();
+        let ahead = executor.gpu.ahead()?.clone();
+        let mut kernels: Vec<AheadKernel> = Vec::new();
+        for &(op, variant) in choices {
+            let Some(variant) = variant else { continue };
+            let dispatches = executor.bodies.iter_mut().chain(&mut executor.heads).flatten();
+            for dispatch in dispatches.chain(executor.sampler.all()) {
+                if TunedOp::of(dispatch, op.rows()) == Some(op) {
+                    let (kinds, shape) = (&dispatch.kinds, &dispatch.shape);
+                    let variant = dispatch.meant(variant);
+                    let missing = executor.pipelines.missing(&executor.gpu, kinds, &variant, shape);
+                    kernels.extend(missing.filter(|kernel| !kernels.contains(kernel)));
+                }
+            }
+        }
+        (kernels.len() > 1).then(|| ahead.compile(kernels))
     }
 
     /// Submits a step that serves nobody; `false` while steps are in flight that do. See [`Rehearsal`].
@@ -127,26 +148,18 @@ impl TunableExecutor {
 }
 
 impl Dispatch {
+    /// Of a scan's variant, what picks from its parts.
+    fn meant(&self, variant: KernelVariant) -> KernelVariant {
+        if matches!(self.kernel, super::dispatch::Kernel::Pick) { variant.pick() } else { variant }
+    }
+
     /// Compiles a variant, unless that was done before; of a scan's, what picks from its parts.
     fn compile(&mut self, gpu: &Gpu, pipelines: &mut super::pipelines::Pipelines, variant: KernelVariant) {
-        let variant = if matches!(self.kernel, super::dispatch::Kernel::Pick) { variant.pick() } else { variant };
+        let variant = self.meant(variant);
         if !self.pipelines.iter().any(|(known, _)| *known == variant) {
             let pipeline = pipelines.pipeline(gpu, &self.kinds, &variant, &self.shape);
             self.pipelines.push((variant, pipeline));
         }
-    }
-
-    /// Forgets the pipelines of a kernel, in use or not: they are compiled again where they are needed.
-    fn forget(&mut self, pipelines: &mut super::pipelines::Pipelines, kernel: &str) {
-        let shape = self.shape.clone();
-        self.pipelines.retain(|(variant, _)| {
-            let keep = variant.kernel() != kernel;
-            if !keep {
-                pipelines.forget(variant, &shape);
-            }
-            keep
-        });
-        self.last = None;
     }
 }
 

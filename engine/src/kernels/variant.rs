@@ -295,6 +295,19 @@ impl KernelVariant {
         matches!(self, Self::MatvecPacked { .. } | Self::MatmulPacked { .. })
     }
 
+    /// Rows of the input served by one fetch of the weights, of a product for few rows.
+    pub fn columns(&self) -> Option<u32> {
+        match *self {
+            Self::Matvec { columns, .. } | Self::MatvecPacked { columns, .. } => Some(columns),
+            _ => None,
+        }
+    }
+
+    /// Whether it needs subgroups.
+    pub fn uses_subgroups(&self) -> bool {
+        matches!(self, Self::Matvec { subgroups: true, .. } | Self::MatvecPacked { subgroups: true, .. })
+    }
+
     /// Invocations per workgroup.
     pub fn workgroup_size(&self) -> u32 {
         match *self {

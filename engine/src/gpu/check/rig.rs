@@ -154,7 +154,7 @@ impl Rig {
             bindings.iter().zip(&buffers).map(|((binding, access, _), buffer)| (*binding, *access, buffer)).collect();
         let mut pipelines = Pipelines::default();
         let kinds = list.iter().map(|&(binding, access, _)| (binding, access)).collect();
-        let pipeline = pipelines.pipeline(&gpu, &kinds, variant, shape);
+        let pipeline = pipelines.pipeline(&gpu, &kinds, variant, shape).pipeline;
         let entries: Vec<_> = list
             .iter()
             .map(|(binding, _, buffer)| wgpu::BindGroupEntry {

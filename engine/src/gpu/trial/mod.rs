@@ -18,6 +18,7 @@ use crate::graph::RowSet;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::KernelShape;
 use crate::sampling::random::philox;
+use std::any::Any;
 use std::collections::HashMap;
 use thiserror::Error;
 
@@ -53,6 +54,8 @@ pub struct Trial {
     /// By what variants differ in that operands depend on; made when first asked for.
     operands: HashMap<u32, Operands>,
     compiled: HashMap<KernelVariant, wgpu::ComputePipeline>,
+    /// Keeps what was compiled ahead.
+    ahead: Option<Box<dyn Any>>,
 }
 
 /// What one run reads and writes.
@@ -99,6 +102,7 @@ impl Trial {
             stopwatch: Stopwatch::new(gpu),
             operands: HashMap::new(),
             compiled: HashMap::new(),
+            ahead: None,
         }
     }
 
@@ -123,6 +127,28 @@ impl Trial {
         self.stopwatch.is_some()
     }
 
+    /// Has variants compiled beside each other, where somebody can; each is still to be asked for, and is then there at once.
+    ///
+    /// # Errors
+    /// When the device has no memory for operands, or fails.
+    pub async fn compile_ahead(&mut self, variants: &[KernelVariant]) -> Result<(), TrialError> {
+        let Some(ahead) = self.gpu.ahead().cloned() else { return Ok(()) };
+        let mut kernels = Vec::new();
+        for variant in variants {
+            let key = key(variant);
+            if !self.operands.contains_key(&key) {
+                let operands = self.make(variant).await?;
+                self.operands.insert(key, operands);
+            }
+            let Operands { kinds, shape, .. } = &self.operands[&key];
+            kernels.extend(self.pipelines.missing(&self.gpu, kinds, variant, shape));
+        }
+        if kernels.len() > 1 {
+            self.ahead = Some(ahead.compile(kernels).await);
+        }
+        Ok(())
+    }
+
     /// Compiles a variant, unless that was done before.
     ///
     /// # Errors
@@ -137,7 +163,7 @@ impl Trial {
             self.operands.insert(key, operands);
         }
         let operands = &self.operands[&key];
-        let pipeline = self.pipelines.pipeline(&self.gpu, &operands.kinds, variant, &operands.shape);
+        let pipeline = self.pipelines.pipeline(&self.gpu, &operands.kinds, variant, &operands.shape).pipeline;
         if let Some((_, reason)) = self.pipelines.refusal().await {
             return Err(TrialError::Refused { variant: *variant, reason });
         }
@@ -267,7 +293,7 @@ impl Trial {
         kinds: &BindingKinds,
         bind_group: wgpu::BindGroup,
     ) -> Then {
-        let pipeline = self.pipelines.pipeline(&self.gpu, kinds, &variant, &shape);
+        let pipeline = self.pipelines.pipeline(&self.gpu, kinds, &variant, &shape).pipeline;
         Then { variant, shape, pipeline, bind_group }
     }
 }

@@ -1,0 +1,51 @@
+//! A GPU with subgroups where the browser has them, and with kernels that are compiled ahead: what `wgpu` can't ask for.
+//!
+//! `wgpu` 30 knows no name for the feature in a browser and can't ask for it. What it calls to open a device is a method of
+//! JavaScript, though, so `subgroups.js` puts itself before that and adds the feature; the WGSL with `enable subgroups;` goes to
+//! the browser unread. It is JavaScript and not a closure of this module, since a module that trapped would leave a dead one behind
+//! in the worker. Which device got what is told apart by label.
+
+use js_sys::{Array, Promise};
+use std::any::Any;
+use tilewright_engine::gpu::ahead::{AheadKernel, CompileAhead, Compiling};
+use tilewright_engine::{Gpu, GpuError, GpuOptions};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen(module = "/src/subgroups.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = wantSubgroups)]
+    fn want_subgroups() -> String;
+
+    #[wasm_bindgen(js_name = leastSubgroup)]
+    fn least_subgroup(label: &str) -> u32;
+
+    /// Takes `[code, binding, type, binding, type, ...]` for each kernel; resolves to what keeps them compiled.
+    #[wasm_bindgen(js_name = compileAhead)]
+    fn compile_ahead(label: &str, kernels: Array) -> Promise;
+}
+
+/// Has the browser compile kernels beside each other. What it refuses is refused again when it is asked for.
+fn compile(label: &str, kernels: Vec<AheadKernel>) -> Compiling {
+    let list = Array::new();
+    for AheadKernel { source, bindings } in kernels {
+        let kernel = Array::of1(&source.into());
+        for (binding, kind) in bindings {
+            kernel.push(&binding.into());
+            kernel.push(&kind.into());
+        }
+        list.push(&kernel);
+    }
+    let compiled = JsFuture::from(compile_ahead(label, list));
+    Box::pin(async move { Box::new(compiled.await) as Box<dyn Any> })
+}
+
+/// Opens the GPU.
+pub(crate) async fn open(options: GpuOptions) -> Result<Gpu, GpuError> {
+    let label = want_subgroups();
+    let gpu = Gpu::request(&GpuOptions { label: Some(label.clone()), ..options }).await;
+    // Asked in any case: it forgets the label.
+    let least = least_subgroup(&label);
+    let gpu = gpu?.with_compile_ahead(CompileAhead::new(move |kernels| compile(&label, kernels)));
+    Ok(if least.is_power_of_two() { gpu.with_subgroups(least) } else { gpu })
+}
