@@ -29,12 +29,12 @@ pub struct Change {
 }
 
 /// Runs before and after; fewer where a step takes long, microseconds.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 6;
 const FEW_ROUNDS: usize = 3;
 const SLOW_US: f64 = 100_000.0;
-const MOST_WARM_UPS: usize = 6;
+const MOST_WARM_UPS: usize = 4;
 /// Shortest run, microseconds, and most steps of one.
-const LEAST_US: f64 = 40_000.0;
+const LEAST_US: f64 = 25_000.0;
 const MOST_STEPS: u32 = 48;
 
 /// Tries changes on whole steps; the executor is left with what stays.

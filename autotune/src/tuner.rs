@@ -71,8 +71,10 @@ pub enum TuneError {
     Choice(#[from] ChoiceError),
 }
 
-/// Searching takes so much longer than the GPU is busy, at most: the rest is compiling.
-const ALL_OVER_GPU: f64 = 1.5;
+/// Searching may take so much longer than the GPU may be busy: the rest is compiling.
+const ALL_OVER_GPU: f64 = 1.0;
+/// A change that promises to save less of a phase's operations is not worth a trial.
+const LEAST_PROMISE: f64 = 0.004;
 /// Candidates of a query that are checked before the default is taken.
 const MOST_CHECKS: usize = 6;
 
@@ -174,6 +176,11 @@ impl<'a> Tuner<'a> {
             self.check(&op, &answer).await?;
             answer = self.answer(&op, default, &space).await;
         }
+        // What is fastest alone by our own measurement is used only where a trial has shown that it helps.
+        let here = answer.why.evidence.as_ref().is_some_and(|evidence| evidence.measured_here);
+        if here && !was_kept(self.keeper.lock().await.database(), &records::shape(&op), &answer) {
+            (answer.variant, answer.needs_check) = (records::variant(&default), false);
+        }
         let chosen = answer.variant.decode::<KernelVariant>().ok().filter(|_| !answer.needs_check).unwrap_or(default);
         if chosen != planned.operation.current {
             self.host.turn().await;
@@ -209,13 +216,7 @@ impl<'a> Tuner<'a> {
         let permits = |variant: &_| *variant == default || permitted.contains(variant);
         let shape = records::shape(op);
         let query = self.query(&shape, &default, &permits);
-        let mut answer = keeper.database().look_up(&query);
-        // Where a change was taken back, others of its kind are not tried in its stead without a trial of their own.
-        let here = answer.why.evidence.as_ref().is_some_and(|evidence| evidence.measured_here);
-        if here && !answer.why.passed_over.reverted.is_empty() && !was_kept(keeper.database(), &shape, &answer) {
-            answer.variant = default.clone();
-            answer.needs_check = false;
-        }
+        let answer = keeper.database().look_up(&query);
         answer
     }
 
@@ -360,6 +361,13 @@ impl<'a> Tuner<'a> {
     /// Tries a phase's changes on whole steps; if all together don't help, the one that promises most.
     async fn try_phase(&mut self, phase: &Phase, mut changes: Vec<Change>) -> Result<(), TuneError> {
         changes.sort_by(|a, b| b.promise_us.total_cmp(&a.promise_us));
+        // What promises less than anybody could measure is not tried.
+        let mut step_us = 0.0;
+        for planned in &phase.operations {
+            let times = f64::from(planned.operation.times);
+            step_us += times * self.time_us(&planned.operation.op, &planned.operation.default).await.unwrap_or(0.0);
+        }
+        changes.retain(|change| change.promise_us >= LEAST_PROMISE * step_us);
         while !changes.is_empty() {
             self.status.state = State::Trying;
             self.show().await;

@@ -24,7 +24,6 @@ const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_0
 struct Tuned {
     status: Status,
     keeper: Rc<Mutex<Keeper>>,
-    executor: TunableExecutor,
 }
 
 fn quick() -> Options {
@@ -51,9 +50,9 @@ fn tune(gpu: Gpu, keeper: Rc<Mutex<Keeper>>, options: Options) -> Tuned {
     let shown = RefCell::new(0);
     let tell = |_: &Status| *shown.borrow_mut() += 1;
     let status =
-        pollster::block_on(Tuner::new(executor.clone(), Rc::clone(&keeper), place, options, &host, &tell).run());
+        pollster::block_on(Tuner::new(executor, Rc::clone(&keeper), place, options, &host, &tell).run());
     assert!(*shown.borrow() > 3, "progress was told");
-    Tuned { status, keeper, executor }
+    Tuned { status, keeper }
 }
 
 fn entries(keeper: &Mutex<Keeper>) -> Vec<Entry> {

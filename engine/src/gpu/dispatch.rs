@@ -1,6 +1,7 @@
 //! A kernel bound to buffers: all that can be settled before a step is known.
 
 use super::Gpu;
+use super::ahead::AheadKernel;
 use super::pipelines::{BindingKinds, Compiled, Pipelines};
 use super::tuned_op::TunedOp;
 use crate::graph::RowSet;
@@ -90,6 +91,11 @@ impl Dispatch {
         index
     }
 
+    /// What of that is yet to be compiled.
+    pub(super) fn missing(&self, gpu: &Gpu, pipelines: &Pipelines, rows: u32) -> Option<AheadKernel> {
+        pipelines.missing(gpu, &self.kinds, &self.variant(gpu, pipelines, rows), &self.shape)
+    }
+
     /// What was chosen for so many rows, or the default.
     pub(super) fn variant(&self, gpu: &Gpu, pipelines: &Pipelines, rows: u32) -> KernelVariant {
         let chosen = TunedOp::of(self, rows).and_then(|op| pipelines.choices.get(&op));
@@ -115,7 +121,7 @@ impl Dispatch {
             }
             (Kernel::MatvecPacked, KernelShape::Product(product)) => {
                 let blocks = product.in_stride / 32;
-                KernelVariant::default_matvec_packed(rows, product.weight.part_rows, blocks, gpu.least_subgroup())
+                KernelVariant::default_matvec_packed(rows, product.weight.part_rows, blocks)
             }
             (Kernel::MatmulPacked, KernelShape::Product(product)) => {
                 KernelVariant::default_matmul_packed(product.weight.part_rows)

@@ -4,6 +4,7 @@
 //! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back when they, or
 //! log-probabilities, are asked for.
 
+use super::ahead::AheadKernel;
 use super::binder::{Binder, Form, Rung};
 use super::dispatch::{Counts, Dispatch, Kernel};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
@@ -89,11 +90,28 @@ impl GpuExecutor {
             sampler = Sampler::new(&mut binder, capacity.max_chunks);
             // Decoding one sequence or several and reading a long prompt should not wait for a compiler, and what it refuses should be
             // known before anybody waits for a token. Other numbers of rows are compiled when they come; these stand in until then.
-            for (form, rows, outputs) in [
+            let forms = [
                 (Form::Few, 1, 1),
                 (Form::Integers, FEW_ROWS, FEW_ROWS),
                 (Form::Many, capacity.max_rows, memory.max_outputs),
-            ] {
+            ];
+            // Kept until all are made.
+            let _ahead = match gpu.ahead() {
+                Some(ahead) => {
+                    let of = |(form, rows, outputs): (Form, u32, u32)| {
+                        let bodies = bodies[form as usize].iter().map(move |dispatch| (dispatch, rows));
+                        bodies.chain(heads[form as usize].iter().map(move |dispatch| (dispatch, outputs)))
+                    };
+                    let mut kernels: Vec<AheadKernel> = Vec::new();
+                    for (dispatch, rows) in forms.into_iter().flat_map(of).chain(sampler.all().map(|d| (&*d, 1))) {
+                        let missing = dispatch.missing(&gpu, &pipelines, rows);
+                        kernels.extend(missing.filter(|kernel| !kernels.contains(kernel)));
+                    }
+                    Some(ahead.compile(kernels).await)
+                }
+                None => None,
+            };
+            for (form, rows, outputs) in forms {
                 for (dispatches, rows) in [(&mut bodies, rows), (&mut heads, outputs)] {
                     for dispatch in &mut dispatches[form as usize] {
                         dispatch.prepare(&gpu, &mut pipelines, rows);
