@@ -178,7 +178,7 @@ fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
     input: &Input,
     sink: &mut Sink<'_, S::F>,
 ) {
-    let most = if BITS == 4 { S::ROWS_OF_FOUR } else { S::ROWS };
+    let most = if BITS == 4 { S::ROWS_OF_FOUR } else { S::ROWS_OF_EIGHT };
     let mut row = 0;
     while row < input.rows {
         let left = input.rows - row;
@@ -229,14 +229,11 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
                 }
                 sums
             } else {
-                let mut dots = [simd.eight_zero(); M];
-                for four in fours {
-                    let codes = simd.bytes(array(codes, four * 64));
-                    for m in 0..M {
-                        let activations = simd.four_times(*array(&rows[m][index].codes, four * 4));
-                        dots[m] = simd.eight_add(dots[m], codes, activations);
-                    }
-                }
+                let (codes, _) = codes[fours.start * 64..fours.end * 64].as_chunks();
+                let dots: [S::Eight; M] = simd.eight_dots(
+                    codes,
+                    std::array::from_fn(|m| rows[m][index].codes[fours.start * 4..fours.end * 4].as_chunks().0),
+                );
                 let mut sums = [simd.splat_i32(0); M];
                 for m in 0..M {
                     sums[m] = simd.eight_sum(dots[m], eight_sum(&rows[m][index]));

@@ -21,29 +21,31 @@ const ROWS: usize = 15;
 ///
 /// Called before anything else, it sees the code of the browser's baseline compiler.
 pub fn vectors_are_right() -> bool {
-    let quantized = |bits, mins| WeightFormat::Quantized(Quantization { bits, group: 32, mins });
-    [quantized(4, false), quantized(4, true), quantized(8, false)].into_iter().all(|format| {
-        let layout = TensorLayout { rows: 32, cols: 96, format };
-        let mut noise = (0..).map(|i| philox([i, 0, 0, 0], [7, 3])[0]);
-        let mut rows = WeightRows::zeroed(&layout, layout.rows);
-        rows.codes.iter_mut().zip(&mut noise).for_each(|(code, noise)| *code = noise);
-        rows.scales.fill(f16::from_f32(0.125));
-        rows.mins.fill(f16::from_f32(-0.5));
-        let activations: Vec<f32> = noise.take(ROWS * 96).map(|noise| noise as i32 as f32).collect();
-        let Some(mut matrix) = PackedMatrix::try_zeroed(layout) else { return false };
-        matrix.write_rows(0, &rows);
-        let run = |isa: Isa| {
-            let threads = Threads::new(Some(1));
-            let mut input = Input::default();
-            let forms = Forms { quantized: true, dense: false };
-            input.fill(isa, &threads, forms, (ROWS, 96), Source::Plain(&activations));
-            let mut out = vec![Vector::default(); matrix.tiles() * ROWS];
-            let weights = Weights { matrix: &matrix, bias: None };
-            products(isa, &threads, &input, Products::Beside(&[weights]), &mut out);
-            out
-        };
-        run(Isa::detect()) == run(Isa::without_vectors())
-    })
+    let quantized = |bits, group, mins| WeightFormat::Quantized(Quantization { bits, group, mins });
+    [quantized(4, 32, false), quantized(4, 32, true), quantized(8, 32, false), quantized(8, 16, false)].into_iter().all(
+        |format| {
+            let layout = TensorLayout { rows: 32, cols: 96, format };
+            let mut noise = (0..).map(|i| philox([i, 0, 0, 0], [7, 3])[0]);
+            let mut rows = WeightRows::zeroed(&layout, layout.rows);
+            rows.codes.iter_mut().zip(&mut noise).for_each(|(code, noise)| *code = noise);
+            rows.scales.fill(f16::from_f32(0.125));
+            rows.mins.fill(f16::from_f32(-0.5));
+            let activations: Vec<f32> = noise.take(ROWS * 96).map(|noise| noise as i32 as f32).collect();
+            let Some(mut matrix) = PackedMatrix::try_zeroed(layout) else { return false };
+            matrix.write_rows(0, &rows);
+            let run = |isa: Isa| {
+                let threads = Threads::new(Some(1));
+                let mut input = Input::default();
+                let forms = Forms { quantized: true, dense: false };
+                input.fill(isa, &threads, forms, (ROWS, 96), Source::Plain(&activations));
+                let mut out = vec![Vector::default(); matrix.tiles() * ROWS];
+                let weights = Weights { matrix: &matrix, bias: None };
+                products(isa, &threads, &input, Products::Beside(&[weights]), &mut out);
+                out
+            };
+            run(Isa::detect()) == run(Isa::without_vectors())
+        },
+    )
 }
 
 #[cfg(test)]

@@ -168,7 +168,9 @@ mod tests {
                     threads.enter(|| {
                         for _ in 0..5 {
                             threads.chunks_mut(&mut data, chunk, &|index, piece| {
-                                piece.iter_mut().for_each(|value| *value += index + 1);
+                                for value in piece {
+                                    *value += index + 1;
+                                }
                             });
                         }
                     });

@@ -45,6 +45,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const ROWS: usize;
     /// The same of 4-bit codes.
     const ROWS_OF_FOUR: usize = Self::ROWS;
+    /// The same of 8-bit codes.
+    const ROWS_OF_EIGHT: usize = Self::ROWS;
 
     /// Runs a kernel, compiled for this instruction set.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -113,6 +115,18 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn eight_zero(self) -> Self::Eight;
     /// sum + codes . activations
     fn eight_add(self, sum: Self::Eight, codes: Self::B, activations: Self::B) -> Self::Eight;
+    /// Of up to 32 columns of 8-bit codes, with as many activations of each row.
+    #[inline(always)]
+    fn eight_dots<const M: usize>(self, codes: &[[u8; 64]], activations: [&[[i8; 4]]; M]) -> [Self::Eight; M] {
+        let mut dots = [self.eight_zero(); M];
+        for (four, codes) in codes.iter().enumerate() {
+            let codes = self.bytes(codes);
+            for m in 0..M {
+                dots[m] = self.eight_add(dots[m], codes, self.four_times(activations[m][four]));
+            }
+        }
+        dots
+    }
     /// `eight_times` is eight times the sum of the activations that went into `sum`: what those instruction sets have to
     /// take back that multiply unsigned codes.
     fn eight_sum(self, sum: Self::Eight, eight_times: i32) -> Self::I;

@@ -182,6 +182,8 @@ impl Simd for Wasm {
     /// More than there are registers for, as sums of floats are touched once a block; but scales are then widened for all of them.
     #[cfg(target_feature = "relaxed-simd")]
     const ROWS_OF_FOUR: usize = 8;
+    #[cfg(target_feature = "relaxed-simd")]
+    const ROWS_OF_EIGHT: usize = 4;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -351,6 +353,29 @@ impl Simd for Wasm {
             self.four_add(sum[0], self.high_nibbles(unsigned), activations),
             self.four_add(sum[1], self.low_nibbles(unsigned), activations),
         ]
+    }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn eight_dots<const M: usize>(self, codes: &[[u8; 64]], activations: [&[[i8; 4]]; M]) -> [[V; 2]; M] {
+        // One vector of the four at a time: two sums of each of four rows are as many as there is room for.
+        let dot = i32x4_relaxed_dot_i8x16_i7x16_add;
+        let mut sums = [[[i32x4_splat(0); 4]; 2]; M];
+        for v in 0..4 {
+            let mut part = [[i32x4_splat(0); 2]; M];
+            for (four, codes) in codes.iter().enumerate() {
+                let (vectors, _) = codes.as_chunks();
+                let unsigned = v128_xor(load16(&vectors[v]), u8x16_splat(128));
+                let [high, low] = [u8x16_shr(unsigned, 4), v128_and(unsigned, u8x16_splat(15))];
+                for m in 0..M {
+                    let four_times = splat4(&activations[m][four]);
+                    part[m] = [dot(four_times, high, part[m][0]), dot(four_times, low, part[m][1])];
+                }
+            }
+            for m in 0..M {
+                (sums[m][0][v], sums[m][1][v]) = (part[m][0], part[m][1]);
+            }
+        }
+        sums
     }
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
