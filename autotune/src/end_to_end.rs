@@ -29,7 +29,7 @@ pub struct Change {
 }
 
 /// Runs before and after; fewer where a step takes long, microseconds.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 5;
 const FEW_ROUNDS: usize = 3;
 const SLOW_US: f64 = 100_000.0;
 const MOST_WARM_UPS: usize = 4;

@@ -31,15 +31,15 @@ pub struct Planned {
 }
 
 /// What takes less of a step is not worth a search of some seconds, or any.
-pub const LEAST_SHARE: f64 = 0.08;
+pub const LEAST_SHARE: f64 = 0.1;
 /// The same where time doesn't matter.
 pub const LEAST_SHARE_OF_ALL: f64 = 0.01;
 
 /// Tokens before the one that is decoded: a short conversation.
 const CONTEXT: u32 = 480;
 
-/// The phases of a loaded model, with operations of at least such a share. An operation belongs to the first that has it.
-pub fn phases(executor: &TunableExecutor, least_share: f64) -> Vec<Phase> {
+/// The phases of a loaded model, with operations of at least such a share; 32 answers at once only if `all` are wanted. An operation belongs to the first that has it.
+pub fn phases(executor: &TunableExecutor, least_share: f64, all: bool) -> Vec<Phase> {
     let limits = executor.limits();
     let software = executor.gpu().is_software();
     let decode = |sequences: u32| Rehearsal::Decode { sequences, context: CONTEXT.min(limits.max_context - 1) };
@@ -47,7 +47,7 @@ pub fn phases(executor: &TunableExecutor, least_share: f64) -> Vec<Phase> {
         ("one answer".to_owned(), decode(1), 0.45),
         ("reading a prompt".to_owned(), Rehearsal::Prefill { tokens: limits.max_rows.min(limits.max_context) }, 0.35),
     ];
-    let batches: &[u32] = if software { &[8] } else { &[8, 32] };
+    let batches: &[u32] = if all && !software { &[8, 32] } else { &[8] };
     for &sequences in batches.iter().filter(|sequences| **sequences <= limits.max_chunks) {
         wanted.push((format!("{sequences} answers at once"), decode(sequences), 0.1));
     }

@@ -37,6 +37,8 @@ const OVERTIME: f64 = 1.3;
 const SPREAD: usize = 6;
 /// Variants of a step of the climb.
 const STEP: usize = 6;
+/// A budget that is small, microseconds.
+const SHORT_US: f64 = 250_000.0;
 /// Who is so many times slower than the best may still win.
 const NEAR: f64 = 1.1;
 
@@ -72,13 +74,15 @@ pub async fn search(
             race.enter(some).await?;
         }
     } else {
-        for some in [seeds.to_vec(), map.spread(SPREAD)].concat().chunks(STEP) {
+        // Of a small budget a large step would take all.
+        let step = if options.all_us < SHORT_US { STEP / 2 } else { STEP };
+        for some in [seeds.to_vec(), map.spread(SPREAD)].concat().chunks(step) {
             if !is_over(&race) {
                 race.enter(some).await?;
             }
         }
         while !is_over(&race) {
-            let next = map.next(race.entries(), STEP);
+            let next = map.next(race.entries(), step);
             if next.is_empty() {
                 break;
             }

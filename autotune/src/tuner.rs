@@ -124,7 +124,10 @@ impl<'a> Tuner<'a> {
 
     async fn all(&mut self) -> Result<(), TuneError> {
         let least_share = if self.options.exhaustive { LEAST_SHARE_OF_ALL } else { LEAST_SHARE };
-        let mut phases = phases(&self.executor, least_share);
+        let wants_all = self.options.exhaustive
+            || self.options.gpu_us > Options::default().gpu_us
+            || !self.options.phases.is_empty();
+        let mut phases = phases(&self.executor, least_share, wants_all);
         if !self.options.phases.is_empty() {
             let wanted = self.options.phases.clone();
             phases = phases.into_iter().enumerate().filter(|(i, _)| wanted.contains(i)).map(|(_, p)| p).collect();

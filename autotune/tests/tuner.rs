@@ -49,8 +49,7 @@ fn tune(gpu: Gpu, keeper: Rc<Mutex<Keeper>>, options: Options) -> Tuned {
     let executor = executor(gpu);
     let shown = RefCell::new(0);
     let tell = |_: &Status| *shown.borrow_mut() += 1;
-    let status =
-        pollster::block_on(Tuner::new(executor, Rc::clone(&keeper), place, options, &host, &tell).run());
+    let status = pollster::block_on(Tuner::new(executor, Rc::clone(&keeper), place, options, &host, &tell).run());
     assert!(*shown.borrow() > 3, "progress was told");
     Tuned { status, keeper }
 }

@@ -47,7 +47,7 @@ pub enum PlantedFault {
     Refused,
     /// It computes nothing.
     Wrong,
-    /// Each invocation turns round so often before it begins.
+    /// Each invocation turns round so often before it begins, some 800 operations each.
     Slow(u32),
 }
 
@@ -265,13 +265,17 @@ impl Gpu {
             Some(PlantedFault::Slow(turns)) => turns,
             None => return source.into(),
         };
-        let body = source.find("fn main(").and_then(|at| Some(at + source[at..].find('{')? + 1));
-        let (before, after) = source.split_at(body.unwrap_or(source.len()));
-        // Nobody can tell where this arithmetic leads to but by doing it.
+        let main = source.find("fn main(").and_then(|at| Some(at + source[at..].find('{')? + 1));
+        let (before, after) = source.split_at(main.unwrap_or(source.len()));
+        // Nobody can tell where this leads to (xorshift, Marsaglia 2003) but by doing it; much of it in a turn, as Mesa ends a loop after
+        // 65 536 of them.
+        let body = "planted ^= planted << 13u; planted ^= planted >> 17u; planted ^= planted << 5u;\n".repeat(256);
         format!(
             "{before}
     var planted = 1u;
-    for (var turn = 0u; turn < {turns}u; turn += 1u) {{ planted = planted * 1664525u + 1013904223u; }}
+    for (var turn = 0u; turn < {turns}u; turn += 1u) {{
+        {body}
+    }}
     if planted == {}u {{ return; }}{after}",
             u32::from(turns == 0)
         )
