@@ -102,7 +102,7 @@ impl Entry {
         }
         let mut times: Vec<f64> = samples.iter().map(Sample::run_us).collect();
         times.sort_by(f64::total_cmp);
-        Some((times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0)
+        Some(f64::midpoint(times[(times.len() - 1) / 2], times[times.len() / 2]))
     }
 
     /// How often it was timed, and with what result.

@@ -196,10 +196,10 @@ fn attention_tiles(op: &HeadsOp, limits: &Limits) -> Vec<KernelVariant> {
             for workgroup in [32, 64, 128, 256] {
                 let bytes = 4 * (queries * (op.head_dim + tile) + tile);
                 let fits = workgroup <= limits.workgroup_size && bytes <= limits.workgroup_bytes;
-                let whole = workgroup % tile == 0
-                    && workgroup % dims == 0
-                    && (queries * tile) % workgroup == 0
-                    && (queries * dims) % workgroup == 0;
+                let whole = workgroup.is_multiple_of(tile)
+                    && workgroup.is_multiple_of(dims)
+                    && (queries * tile).is_multiple_of(workgroup)
+                    && (queries * dims).is_multiple_of(workgroup);
                 // An invocation keeps four sums for each of its queries.
                 if fits && whole && queries * dims / workgroup <= 16 {
                     variants.push(KernelVariant::AttentionTile { workgroup, queries, tile });

@@ -118,7 +118,7 @@ impl<'a> Tuner<'a> {
             tracing::warn!("tuning ended early: {error}");
             (self.status.state, self.status.error) = (State::Failed, Some(error.to_string()));
         }
-        self.show().await;
+        self.show();
         self.status
     }
 
@@ -207,7 +207,7 @@ impl<'a> Tuner<'a> {
             chosen_us: self.time_us(&op, &chosen).await,
             why: answer.why.to_string(),
         });
-        self.show().await;
+        self.show();
         Ok(known)
     }
 
@@ -219,8 +219,7 @@ impl<'a> Tuner<'a> {
         let permits = |variant: &_| *variant == default || permitted.contains(variant);
         let shape = records::shape(op);
         let query = self.query(&shape, &default, &permits);
-        let answer = keeper.database().look_up(&query);
-        answer
+        keeper.database().look_up(&query)
     }
 
     fn query<'b>(
@@ -286,7 +285,7 @@ impl<'a> Tuner<'a> {
         let space = space::variants(&op, &gpu.limits());
         let default = planned.operation.default;
         self.status(&op, |status| status.state = OperationState::Searching);
-        self.show().await;
+        self.show();
         let race = Race::new(Trial::new(&gpu, op), self.options.race, self.host);
         let facts = RaceFacts::from(&race);
         let seeds = self.seeds(&op, &space).await;
@@ -312,7 +311,7 @@ impl<'a> Tuner<'a> {
             (status.default_us, status.chosen_us) = (default_us, current_us.or(default_us));
             status.why = answer.why.to_string();
         });
-        self.show().await;
+        self.show();
         let promise_us = match (current_us.or(default_us), to_us) {
             (Some(now), Some(then)) => (now - then) * f64::from(planned.operation.times),
             _ => 0.0,
@@ -373,7 +372,7 @@ impl<'a> Tuner<'a> {
         changes.retain(|change| change.promise_us >= LEAST_PROMISE * step_us);
         while !changes.is_empty() {
             self.status.state = State::Trying;
-            self.show().await;
+            self.show();
             let trial =
                 try_changes(&self.executor, phase, &changes, &self.options.model, &self.place, self.host).await?;
             let kept = trial.verdict == Verdict::Kept;
@@ -426,7 +425,7 @@ impl<'a> Tuner<'a> {
         }
     }
 
-    async fn show(&mut self) {
+    fn show(&mut self) {
         self.status.elapsed_ms = (self.host.clock_us() - self.begun_us) / 1e3;
         (self.tell)(&self.status);
     }

@@ -202,6 +202,7 @@ pub(crate) struct BenchTarget {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Tune {
     #[command(flatten)]
     pub(crate) what: BenchTarget,

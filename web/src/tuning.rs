@@ -21,6 +21,7 @@ use tilewright_autotune::{Host, Options, Place, Status, Tuner};
 use tilewright_engine::gpu::TunableExecutor;
 use tilewright_host::Activity;
 use tilewright_tuning_db::exchange::export;
+use tilewright_tuning_db::store::MemoryStore;
 use tilewright_tuning_db::{Browser, Database, Device, ImportReport, ImportRules, Keeper, Provenance, builtin};
 
 /// The first question goes first.
@@ -164,13 +165,19 @@ impl Tuning {
     /// Of a model's engine; `facts` is JSON of `AdapterFacts`, and `mode` `auto` or `off`.
     pub(crate) async fn open(model: String, mode: &str, facts: &str, store: JsTuningStore, activity: Activity) -> Self {
         let place = place(facts);
-        let built_in = builtin::database().unwrap_or_else(|_| Database::default());
-        let mut keeper = Keeper::open(Box::new(store), built_in).await;
-        keeper.forget_stale(&current_kernels()).await;
+        let nothing = Keeper::open(Box::new(MemoryStore::default()), Database::default()).await;
+        let keeper = Rc::new(Mutex::new(nothing));
+        // Storage may take long to answer, or not at all: nobody waits for it but those who ask of the tuner.
+        let opening = Rc::clone(&keeper);
+        wasm_bindgen_futures::spawn_local(async move {
+            let mut keeper = opening.lock().await;
+            *keeper = Keeper::open(Box::new(store), builtin::database().unwrap_or_default()).await;
+            keeper.forget_stale(&current_kernels()).await;
+        });
         Self {
             model,
             auto: mode != "off",
-            keeper: Rc::new(Mutex::new(keeper)),
+            keeper,
             gate: Rc::new(Gate::new(activity)),
             status: RefCell::new(Status {
                 device: place.device.clone(),

@@ -78,7 +78,6 @@ pub struct Gpu {
     refuse: Arc<[String]>,
     plant: Arc<[(KernelVariant, PlantedFault)]>,
     ahead: Option<CompileAhead>,
-    timestamps: bool,
     faults: Faults,
     pub(super) profiler: Option<Profiler>,
     objects: Arc<AtomicU64>,
@@ -207,7 +206,6 @@ impl Gpu {
             refuse: options.refuse.clone().into(),
             plant: options.plant.clone().into(),
             ahead: None,
-            timestamps,
             software,
             subgroup: if subgroups { info.subgroup_min_size } else { 1 },
             info: Arc::new(info),
@@ -302,7 +300,7 @@ impl Gpu {
 
     /// Whether passes can be timed.
     pub fn has_timestamps(&self) -> bool {
-        self.timestamps
+        self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
     /// What bounds kernels.
