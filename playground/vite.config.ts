@@ -1,4 +1,4 @@
-// Builds the pages (the chat, the tabs page, the models page, the benchmark) into dist/. The library is no part of the bundle: the page imports lib/tilewright.js at run time, as any
+// Builds the pages (the chat, the tabs page, the models page, the benchmark, the tuning page) into dist/. The library is no part of the bundle: the page imports lib/tilewright.js at run time, as any
 // other page of the site can, and `cargo xtask build` puts lib/ and models/ beside the page. `vite dev` serves both from dist/.
 import { createReadStream, statSync } from "node:fs";
 import { join, normalize, resolve } from "node:path";
@@ -45,7 +45,7 @@ export default defineConfig({
     target: "es2023",
     emptyOutDir: true,
     chunkSizeWarningLimit: 900,
-    rolldownOptions: { input: ["index.html", "tabs.html", "models.html", "bench.html"] },
+    rolldownOptions: { input: ["index.html", "tabs.html", "models.html", "bench.html", "autotune.html"] },
   },
   test: { include: ["src/**/*.test.ts"] },
 });

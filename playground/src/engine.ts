@@ -1,6 +1,6 @@
 // The page's connection to the engine: loading with its progress, ready, or failed with a reason. One instance a page; the
 // engine behind it is shared by all tabs.
-import type { DeviceChoice, Progress, Tilewright } from "tilewright";
+import type { DeviceChoice, Progress, Tilewright, TuningMode } from "tilewright";
 import { connect } from "./library";
 import { Transfer } from "./transfer";
 
@@ -19,6 +19,11 @@ export function askedModel(): string | undefined {
 export function askedDevice(): DeviceChoice | undefined {
   // The library says what is wrong with a device that it does not know.
   return (new URLSearchParams(location.search).get("device") ?? undefined) as DeviceChoice | undefined;
+}
+
+/** Whether the engine is tuned by itself, if this page is the one that loads it (`?tuning=off`: not until it is told to). */
+export function askedTuning(): TuningMode | undefined {
+  return new URLSearchParams(location.search).get("tuning") === "off" ? "off" : undefined;
 }
 
 /** A model's name for people: the last part of an address, without what every such name ends with. */
@@ -41,9 +46,11 @@ export class Engine extends EventTarget {
     try {
       const model = askedModel();
       const device = askedDevice();
+      const tuning = askedTuning();
       const tilewright = await connect({
         ...(model === undefined ? {} : { model }),
         ...(device === undefined ? {} : { device }),
+        ...(tuning === undefined ? {} : { tuning }),
         onDevice: ({ state }) => {
           if (this.state.is === "ready") this.become({ ...this.state, moving: state === "moving" });
         },

@@ -16,12 +16,15 @@ import pen from "lucide-static/icons/pen-line.svg?raw";
 import gauge from "lucide-static/icons/gauge.svg?raw";
 import play from "lucide-static/icons/play.svg?raw";
 import plus from "lucide-static/icons/square-pen.svg?raw";
+import exported from "lucide-static/icons/download.svg?raw";
+import imported from "lucide-static/icons/upload.svg?raw";
 import reading from "lucide-static/icons/book-open.svg?raw";
 import retry from "lucide-static/icons/refresh-cw.svg?raw";
 import settings from "lucide-static/icons/sliders-horizontal.svg?raw";
 import stop from "lucide-static/icons/square.svg?raw";
 import sun from "lucide-static/icons/sun.svg?raw";
 import tabs from "lucide-static/icons/layout-dashboard.svg?raw";
+import tuning from "lucide-static/icons/activity.svg?raw";
 import trash from "lucide-static/icons/trash-2.svg?raw";
 import trouble from "lucide-static/icons/triangle-alert.svg?raw";
 import unknown from "lucide-static/icons/circle-question-mark.svg?raw";
@@ -35,11 +38,13 @@ const icons: Record<string, string> = {
   check,
   chat,
   copy,
+  export: exported,
   external,
   focused,
   frozen,
   gauge,
   hidden,
+  import: imported,
   models,
   moon,
   "new-chat": plus,
@@ -54,6 +59,7 @@ const icons: Record<string, string> = {
   tabs,
   trash,
   trouble,
+  tuning,
   unknown,
   unread,
   visible,

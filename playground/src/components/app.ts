@@ -216,6 +216,16 @@ export class App extends LitElement {
           >
             <wa-icon name="gauge"></wa-icon><span>Benchmark</span>
           </a>
+          <a
+            class="quiet"
+            href=${`./autotune.html${location.search}`}
+            target="_blank"
+            rel="noopener"
+            aria-label="Tuning (opens in a new tab)"
+            title="Which kernels are fastest on this GPU"
+          >
+            <wa-icon name="tuning"></wa-icon><span>Tuning</span>
+          </a>
           <button
             class="quiet"
             type="button"

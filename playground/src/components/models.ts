@@ -162,6 +162,13 @@ export class Models extends LitElement {
           <a class="quiet" href=${chat} aria-label="Chat" title="Chat"
             ><wa-icon name="chat"></wa-icon><span>Chat</span></a
           >
+          <a
+            class="quiet"
+            href=${`./autotune.html${location.search}`}
+            aria-label="Tuning"
+            title="Which kernels are fastest on this GPU"
+            ><wa-icon name="tuning"></wa-icon><span>Tuning</span></a
+          >
           <button class="quiet" type="button" aria-label=${colours} title=${colours} @click=${() => chooseTheme(other)}>
             <wa-icon name=${this.theme === "dark" ? "sun" : "moon"}></wa-icon>
           </button>

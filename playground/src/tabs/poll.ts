@@ -1,7 +1,7 @@
 // Asks again and again, as long as someone looks.
 //
 // A question is only asked when the last one was answered, so an engine that is busy is asked less often, and at most every
-// `EVERY_MS`, counted from question to question. Stopping is immediate: an answer still on its way is dropped.
+// `everyMs`, counted from question to question. Stopping is immediate: an answer still on its way is dropped.
 
 /** Ten looks a second: more than that nobody can read. */
 export const EVERY_MS = 100;
@@ -18,7 +18,10 @@ export class Poll<Answer> {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private going = false;
 
-  constructor(private readonly questions: Questions<Answer>) {}
+  constructor(
+    private readonly questions: Questions<Answer>,
+    private readonly everyMs = EVERY_MS,
+  ) {}
 
   get isGoing(): boolean {
     return this.going;
@@ -43,7 +46,7 @@ export class Poll<Answer> {
       const answer = await this.questions.ask();
       if (round !== this.round) return;
       this.questions.heard(answer);
-      pause = Math.max(0, EVERY_MS - (performance.now() - asked));
+      pause = Math.max(0, this.everyMs - (performance.now() - asked));
     } catch (error) {
       if (round !== this.round) return;
       pause = this.questions.failed(error);

@@ -146,6 +146,9 @@ export class BenchPage extends LitElement {
           <a class="quiet" href="./tabs.html" aria-label="Tabs" title="What the engine is doing for all tabs"
             ><wa-icon name="tabs"></wa-icon><span>Tabs</span></a
           >
+          <a class="quiet" href="./autotune.html" aria-label="Tuning" title="Which kernels are fastest on this GPU"
+            ><wa-icon name="tuning"></wa-icon><span>Tuning</span></a
+          >
           <button
             class="quiet"
             type="button"

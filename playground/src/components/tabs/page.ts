@@ -236,6 +236,14 @@ export class TabsPage extends LitElement {
           <a class="quiet" href="./bench.html" aria-label="Benchmark" title="How fast this device is">
             <wa-icon name="gauge"></wa-icon><span>Benchmark</span>
           </a>
+          <a
+            class="quiet"
+            href=${`./autotune.html${location.search}`}
+            aria-label="Tuning"
+            title="Which kernels are fastest on this GPU"
+          >
+            <wa-icon name="tuning"></wa-icon><span>Tuning</span>
+          </a>
           <button
             class="quiet"
             type="button"

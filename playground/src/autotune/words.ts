@@ -1,0 +1,102 @@
+// Where a tuning stands, in words.
+import type { Speeds, TunedDevice, TunedOperation, TuningStatus } from "tilewright";
+import { count, counted, duration } from "../figures";
+import { median } from "./records";
+
+export type Standing = "none" | "failed" | "paused" | "waiting" | "working" | "done" | "idle";
+
+export function standing({ available, state, paused, waiting }: TuningStatus): Standing {
+  if (!available) return "none";
+  if (state === "failed" || state === "done" || state === "idle") return state;
+  if (paused) return "paused";
+  return waiting ? "waiting" : "working";
+}
+
+export function stateWords(status: TuningStatus): { title: string; detail: string } {
+  const { state, measured, spent_ms: spent } = status;
+  const so = measured > 0 ? `${counted(measured, "variant")} measured in ${duration(spent)} of the GPU.` : "";
+  switch (standing(status)) {
+    case "none":
+      return {
+        title: "No GPU to tune",
+        detail:
+          "The CPU computes here, and kernels are tuned for GPUs only. Add ?device=gpu to this page's address to have the GPU, if there is one.",
+      };
+    case "failed":
+      return { title: "Tuning ended early", detail: status.error ?? "Nothing is known of why." };
+    case "paused":
+      return { title: "Paused", detail: so || "Nothing is measured until you resume." };
+    case "waiting":
+      return { title: "Waiting", detail: `Somebody's answer goes first. ${so}`.trim() };
+    case "done":
+      return {
+        title: "Nothing left to measure",
+        detail: measured > 0 ? so : "All of it was known: nothing was measured this time.",
+      };
+    case "idle":
+      return {
+        title: "Not begun",
+        detail: "A tuning begins by itself soon after the model is there, or when you say so.",
+      };
+    case "working":
+      if (state === "adopting")
+        return {
+          title: "Checking what is known",
+          detail: "Before a stored winner is used, it has to compute the right answer here.",
+        };
+      if (state === "trying")
+        return { title: "Trying whole steps", detail: `With and without the winners, in turns. ${so}`.trim() };
+      return { title: "Measuring", detail: so || "Between two variants, questions go first." };
+  }
+}
+
+/** A GPU in a few words. */
+export function deviceWords({ vendor, architecture, device, description }: TunedDevice): string {
+  return description || [vendor, architecture, device].filter(Boolean).join(" ") || "not named by the browser";
+}
+
+export function subgroupWords({ subgroup_min: least, subgroup_max: most }: TunedDevice): string {
+  if (most === 0) return "not told";
+  return least === most ? `${most} threads` : `${least} to ${most} threads`;
+}
+
+/** "1.42 ×", or nothing where it was not measured. */
+export function gain({ default_us: before, chosen_us: after }: TunedOperation): number | undefined {
+  return before === null || after === null || !(after > 0) ? undefined : before / after;
+}
+
+export function times(factor: number): string {
+  return `${count(factor, 2)} ×`;
+}
+
+/** Microseconds with three figures. */
+export function micros(us: number): string {
+  if (us >= 100_000) return `${count(us / 1000)} ms`;
+  if (us >= 10_000) return `${count(us / 1000, 1)} ms`;
+  return `${us >= 100 ? count(us) : us >= 10 ? count(us, 1) : count(us, 2)} µs`;
+}
+
+export interface Change {
+  before: number;
+  after: number;
+  runs: number;
+}
+
+/** Medians of alternating runs. */
+export function change(speeds: Speeds): Change | undefined {
+  const before = median(speeds.before_tokens_per_s);
+  const after = median(speeds.after_tokens_per_s);
+  if (before === undefined || after === undefined) return undefined;
+  return { before, after, runs: Math.min(speeds.before_tokens_per_s.length, speeds.after_tokens_per_s.length) };
+}
+
+/** Operations by phase, both in the order given. */
+export function byPhase(operations: readonly TunedOperation[]): Map<string, TunedOperation[]> {
+  const phases = new Map<string, TunedOperation[]>();
+  for (const operation of operations) {
+    const phase = phases.get(operation.phase);
+    if (phase) phase.push(operation);
+    else phases.set(operation.phase, [operation]);
+  }
+  return phases;
+}

@@ -1,0 +1,151 @@
+// All about one operation's search: the pictures, and every variant that was tried.
+import { LitElement, css, html, nothing } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import type { TunedOperation } from "tilewright";
+import { heatMap } from "../../autotune/heat";
+import { type Outcome, type Tried, sameVariant, variantWords } from "../../autotune/records";
+import { micros, times } from "../../autotune/words";
+import { base } from "../shared";
+import "./heat-map";
+import "./scatter";
+import { tables } from "./shared";
+
+const OUTCOMES: Record<Outcome, string> = {
+  ok: "right",
+  wrong: "wrong answer",
+  refused: "refused by the device",
+  timeout: "took too long",
+  constraint: "not possible here",
+};
+
+@customElement("tw-autotune-details")
+export class Details extends LitElement {
+  static override styles = [
+    base,
+    tables,
+    css`
+      :host {
+        display: grid;
+        gap: 1.1rem;
+        min-width: 0;
+      }
+      h3 {
+        margin: 0 0 0.5rem;
+        font-size: 0.875rem;
+        font-weight: 600;
+        line-height: 1.4;
+      }
+      p {
+        margin: 0;
+        color: var(--ink-quiet);
+        font-size: 0.875rem;
+      }
+      .pictures {
+        display: grid;
+        grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));
+        gap: 1.1rem 1.6rem;
+      }
+      .pictures > * {
+        min-width: 0;
+      }
+      .scroll {
+        max-height: 24rem;
+        overflow: auto;
+      }
+      thead th {
+        position: sticky;
+        top: 0;
+        background: var(--raised);
+      }
+      td.words {
+        min-width: 15rem;
+        font: 400 0.8125rem/1.5 var(--mono);
+      }
+      td.note {
+        min-width: 10rem;
+        font-family: inherit;
+        overflow-wrap: anywhere;
+      }
+      tr.chosen :is(td, th) {
+        background: var(--accent-wash);
+      }
+      tr.failed td {
+        color: var(--danger);
+      }
+      .mark {
+        margin-inline-start: 0.5rem;
+        color: var(--accent);
+        font: 600 0.75rem/1 var(--sans);
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) operation!: TunedOperation;
+  @property({ attribute: false }) tried: readonly Tried[] = [];
+  @property() theme: "light" | "dark" = "light";
+
+  override render() {
+    const { operation, tried } = this;
+    if (tried.length === 0) {
+      return html`<p>Nothing that was measured on this device is known of this operation.</p>`;
+    }
+    const heat = heatMap(tried);
+    const { chosen } = operation;
+    const best = Math.min(...tried.flatMap(({ us, outcome }) => (outcome === "ok" && us !== undefined ? [us] : [])));
+    // Fastest first; what was never timed last.
+    const order = tried
+      .map((each, i) => ({ each, i }))
+      .sort((a, b) => (rank(a.each) === rank(b.each) ? a.i - b.i : rank(a.each) - rank(b.each)));
+    return html`
+      <div class="pictures">
+        <div>
+          <h3>Time, in the order tried</h3>
+          <tw-autotune-scatter .tried=${tried} .chosen=${chosen} theme=${this.theme}></tw-autotune-scatter>
+        </div>
+        ${
+          heat
+            ? html`<div>
+                <h3>Best time by ${heat.down} and ${heat.across}</h3>
+                <tw-autotune-heat .heat=${heat}></tw-autotune-heat>
+              </div>`
+            : nothing
+        }
+      </div>
+      <div>
+        <h3>Every variant tried</h3>
+        <div class="scroll" tabindex="0" role="region" aria-label="Every variant tried">
+          <table>
+            <thead>
+              <tr>
+                <th scope="col">Tried</th>
+                <th scope="col" class="words">Variant</th>
+                <th scope="col">Time</th>
+                <th scope="col">Of best</th>
+                <th scope="col" class="words">Outcome</th>
+              </tr>
+            </thead>
+            <tbody>
+              ${order.map(({ each, i }) => this.row(each, i, sameVariant(each, chosen), best))}
+            </tbody>
+          </table>
+        </div>
+      </div>
+    `;
+  }
+
+  private row(tried: Tried, at: number, chosen: boolean, best: number) {
+    const { us, outcome, note } = tried;
+    const right = outcome === "ok";
+    return html`<tr class=${chosen ? "chosen" : right ? "" : "failed"}>
+      <th scope="row">${at + 1}</th>
+      <td class="words">${variantWords(tried)}${chosen ? html`<span class="mark">chosen</span>` : nothing}</td>
+      <td title=${`Median of ${tried.samples}`}>${us === undefined ? "–" : micros(us)}</td>
+      <td>${us === undefined || !right ? "–" : times(us / best)}</td>
+      <td class="words note">${[OUTCOMES[outcome] ?? outcome, note].filter(Boolean).join(": ")}</td>
+    </tr>`;
+  }
+}
+
+function rank({ us, outcome }: Tried): number {
+  return outcome === "ok" && us !== undefined ? us : Infinity;
+}
