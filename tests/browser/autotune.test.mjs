@@ -61,7 +61,7 @@ async function importFile(page, name, text) {
     .setInputFiles({ name, mimeType: "application/json", buffer: Buffer.from(text) });
   const note = page.locator("tw-autotune-taken");
   await note.getByText(name).waitFor();
-  return note.innerText();
+  return note.locator("div").innerText();
 }
 
 test(
