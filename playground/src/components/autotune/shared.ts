@@ -71,7 +71,7 @@ export const tables = css`
 export const facts = css`
   dl {
     display: grid;
-    grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr));
+    grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr));
     gap: 0.75rem 1.4rem;
     margin: 0;
   }
