@@ -21,7 +21,7 @@ use tilewright_engine::gpu::trial::{Trial, TrialError};
 use tilewright_engine::gpu::tunable::ChoiceError;
 use tilewright_engine::gpu::tuned_op::TunedOp;
 use tilewright_engine::kernels::KernelVariant;
-use tilewright_tuning_db::{Answer, Database, Item, Keeper, Kernels, Provenance, Query, Shape, Verdict};
+use tilewright_tuning_db::{Answer, Database, Item, Keeper, Kernels, Query, Rung, Shape, Verdict};
 
 /// How thorough a tuning is.
 #[derive(Clone, Debug)]
@@ -165,7 +165,8 @@ impl<'a> Tuner<'a> {
         Ok(())
     }
 
-    /// Puts to use what is known of an operation. Says whether it was measured here.
+    /// Puts to use what is known of an operation. Says whether it was measured on such a device in such a browser, by whomever, and is
+    /// right here: then it need not be measured again.
     async fn adopt(&mut self, phase: &Phase, planned: &Planned) -> Result<bool, TuneError> {
         let op = planned.operation.op;
         let limits = self.executor.gpu().limits();
@@ -179,9 +180,9 @@ impl<'a> Tuner<'a> {
             self.check(&op, &answer).await?;
             answer = self.answer(&op, default, &space).await;
         }
-        // What is fastest alone by our own measurement is used only where a trial has shown that it helps.
-        let here = answer.why.evidence.as_ref().is_some_and(|evidence| evidence.measured_here);
-        if here && !was_kept(self.keeper.lock().await.database(), &records::shape(&op), &answer) {
+        let known = answer.why.rung == Rung::Exact && !answer.needs_check;
+        // What is fastest alone here is used only where a trial has shown that it helps.
+        if known && !was_kept(self.keeper.lock().await.database(), &records::shape(&op), &answer) {
             (answer.variant, answer.needs_check) = (records::variant(&default), false);
         }
         let chosen = answer.variant.decode::<KernelVariant>().ok().filter(|_| !answer.needs_check).unwrap_or(default);
@@ -192,7 +193,6 @@ impl<'a> Tuner<'a> {
                 Err(other) => return Err(other.into()),
             }
         }
-        let known = self.is_measured(&op, default).await;
         self.status.operations.push(OperationStatus {
             label: records::label(&op),
             phase: phase.name.clone(),
@@ -236,15 +236,6 @@ impl<'a> Tuner<'a> {
             permits,
             default,
         }
-    }
-
-    /// Whether variants of an operation were timed here, by this engine's kernels.
-    async fn is_measured(&self, op: &TunedOp, default: KernelVariant) -> bool {
-        let (shape, default) = (records::shape(op), records::variant(&default));
-        let query = self.query(&shape, &default, &|_| true);
-        let keeper = self.keeper.lock().await;
-        let mut tried = keeper.database().tried(&query);
-        tried.any(|(record, provenance)| provenance == Provenance::MeasuredHere && record.time_ns().is_some())
     }
 
     /// What a variant took here.
@@ -439,9 +430,8 @@ fn weight(phase: &Phase, op: &TunedOp) -> f64 {
 
 /// Whether a trial of this shape kept the answer's variant.
 fn was_kept(database: &Database, shape: &Shape, answer: &Answer) -> bool {
-    database.trials().any(|(trial, provenance)| {
-        provenance == Provenance::MeasuredHere
-            && trial.verdict == Verdict::Kept
+    database.trials().any(|(trial, _)| {
+        trial.verdict == Verdict::Kept
             && trial.changes.iter().any(|change| change.shape == *shape && change.to == answer.variant)
     })
 }
