@@ -9,7 +9,7 @@ import { startSite } from "./site.mjs";
 
 // Not by itself, so that the button has something to do; and a part of a second, because compiling takes a program that
 // pretends to be a GPU many times as long as measuring.
-const PAGE = "/autotune.html?model=/fixtures/llama/&device=gpu&tuning=off&seconds=0.5";
+const PAGE = "/autotune.html?model=/fixtures/llama/&device=gpu&tuning=off&seconds=0.05";
 const LIMIT = { timeout: 150_000 };
 
 let site, browser, exported;

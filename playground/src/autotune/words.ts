@@ -13,7 +13,7 @@ export function standing({ available, state, paused, waiting }: TuningStatus): S
 }
 
 export function stateWords(status: TuningStatus): { title: string; detail: string } {
-  const { state, measured, spent_ms: spent } = status;
+  const { state, measured, spent_ms: spent, operations } = status;
   const so = measured > 0 ? `${counted(measured, "variant")} measured in ${duration(spent)} of the GPU.` : "";
   switch (standing(status)) {
     case "none":
@@ -28,11 +28,21 @@ export function stateWords(status: TuningStatus): { title: string; detail: strin
       return { title: "Paused", detail: so || "Nothing is measured until you resume." };
     case "waiting":
       return { title: "Waiting", detail: `Somebody's answer goes first. ${so}`.trim() };
-    case "done":
+    case "done": {
+      const unmeasured = operations.filter(({ state }) => state === "waiting").length;
+      if (unmeasured > 0) {
+        return {
+          title: "Not all is measured here",
+          detail:
+            `${count(unmeasured)} of ${counted(operations.length, "operation")}: what others know of them is used, ` +
+            `or the default. “Tune now” measures them. ${so}`.trim(),
+        };
+      }
       return {
         title: "Nothing left to measure",
         detail: measured > 0 ? so : "All of it was known: nothing was measured this time.",
       };
+    }
     case "idle":
       return {
         title: "Not begun",

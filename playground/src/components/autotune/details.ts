@@ -26,6 +26,7 @@ export class Details extends LitElement {
     css`
       :host {
         display: grid;
+        grid-template-columns: minmax(0, 1fr);
         gap: 1.1rem;
         min-width: 0;
       }

@@ -22,6 +22,11 @@ export class Facts extends LitElement {
       h2 {
         margin-bottom: 0.7rem;
       }
+      @media (max-width: 30rem) {
+        dl {
+          grid-template-columns: 1fr 1fr;
+        }
+      }
       .wide {
         grid-column: 1 / -1;
       }

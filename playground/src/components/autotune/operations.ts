@@ -99,6 +99,40 @@ export class Operations extends LitElement {
         left: 0;
         width: var(--seen, 100%);
       }
+      @media (max-width: 48rem) {
+        /* A row becomes a card: its name, its figures with their headings beside them, the reason. */
+        .scroll > table > thead {
+          position: absolute;
+          clip-path: inset(50%);
+        }
+        .scroll > table,
+        .scroll > table > tbody {
+          display: block;
+        }
+        .scroll > table > tbody > tr {
+          display: grid;
+          grid-template-columns: repeat(auto-fill, minmax(6.2rem, 1fr));
+          gap: 0.4rem 0.8rem;
+          padding: 0.7rem 0;
+          border-top: 1px solid var(--line);
+        }
+        .scroll > table > tbody > tr > :is(th, td) {
+          min-width: 0;
+          padding: 0;
+          border: 0;
+          text-align: start;
+        }
+        .scroll > table > tbody > tr > :is(.words, .open) {
+          grid-column: 1 / -1;
+        }
+        td[data-label]::before {
+          content: attr(data-label);
+          display: block;
+          color: var(--ink-quiet);
+          font-weight: 450;
+          font-size: 0.75rem;
+        }
+      }
       .trials {
         margin: 0.7rem 0 0;
         padding: 0;
@@ -188,12 +222,12 @@ export class Operations extends LitElement {
         <th scope="row" class="words">
           <button type="button" aria-expanded=${open} @click=${() => this.toggle(key)}>${label}</button>
         </th>
-        <td>${count(share * 100)} %</td>
-        <td class=${state}>${STATES[state]}</td>
-        <td>${count(tried)} of ${count(space)}</td>
-        <td>${before === null ? "–" : micros(before)}</td>
-        <td>${after === null ? "–" : micros(after)}</td>
-        <td class=${gained !== undefined && gained > 1.01 ? "gained" : ""}>
+        <td data-label="Share of a step">${count(share * 100)} %</td>
+        <td data-label="State" class=${state}>${STATES[state]}</td>
+        <td data-label="Tried">${count(tried)} of ${count(space)}</td>
+        <td data-label="Default">${before === null ? "–" : micros(before)}</td>
+        <td data-label="Chosen">${after === null ? "–" : micros(after)}</td>
+        <td data-label="Gain" class=${gained !== undefined && gained > 1.01 ? "gained" : ""}>
           ${gained === undefined ? "–" : times(gained)}
         </td>
         <td class="words"><span class="variant">${variantWords(chosen)}</span><span class="why">${why}</span></td>
