@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import type { TuningCommand } from "./tuning.js";
+import type { TuningCommand, TuningStatus } from "./tuning.js";
 import type { Engine, EngineEvents, StartOptions } from "./engine.js";
 import type { ErrorObject } from "./errors.js";
 import { Host } from "./host.js";
@@ -386,6 +386,23 @@ describe("a crash", () => {
 
 describe("what goes on", () => {
   const nothing = { epoch: 0, ready: true, block_size: 16, blocks: [], running: [], waiting: [], in_flight: [] };
+
+  test("of the tuner, its answers and its refusals, is told once to the page that asks", async () => {
+    const [a, b] = [await readyPage(), await readyPage()];
+    b.say({ type: "tune", id: 6, command: { do: "import", file: "{}" } });
+    await b.settled();
+    const refusal = { type: "invalid_request_error", code: null, param: "file", message: "no such file" };
+    engines[0]?.events.error(2, 6, refusal);
+    engines[0]?.events.error(2, 6, refusal);
+    expect(await b.hear("error")).toMatchObject({ id: 6, error: refusal });
+    b.say({ type: "tune", id: 7, command: { do: "export" } });
+    await b.settled();
+    const reply = { status: {} as TuningStatus, file: "{}" };
+    engines[0]?.events.tuning(2, 7, reply);
+    expect(await b.hear("tuning")).toMatchObject({ id: 7, reply });
+    await b.settled();
+    expect([a.heard, b.heard]).toEqual([[], []]);
+  });
 
   test("is told to the page that asks, with its own number and every page's name", async () => {
     const [a, b] = [await readyPage(), await readyPage()];

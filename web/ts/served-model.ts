@@ -26,6 +26,8 @@ interface Joined {
   member: Member;
   /** Requests without an end yet. */
   requests: Set<number>;
+  /** Questions to the tuner without an answer yet. */
+  questions: Set<number>;
 }
 
 type Request = Omit<ToHost & { type: "request" }, "type">;
@@ -61,7 +63,7 @@ export class ServedModel {
 
   /** A tab wants this model; it hears `ready`, now or later, or an error. */
   join(member: Member, { stallMs, pageGpu, tuning }: Load): void {
-    this.#joined.set(member.client, { member, requests: new Set() });
+    this.#joined.set(member.client, { member, requests: new Set(), questions: new Set() });
     this.#stallMs = stallMs ?? undefined;
     this.#pageGpu = pageGpu;
     if (this.#state.kind === "absent") this.#tuning = tuning;
@@ -143,6 +145,7 @@ export class ServedModel {
   /** Has the tuner do something; its answer is told to the tab that asks. */
   tune(member: Member, id: number, command: TuningCommand): void {
     if (this.#state.kind === "ready") {
+      this.#joined.get(member.client)?.questions.add(id);
       this.#state.engine.tune(member.client, id, command);
       return;
     }
@@ -193,7 +196,8 @@ export class ServedModel {
           const joined = this.#joined.get(client);
           if (!isCurrent() || !joined) return;
           if (id === undefined) joined.member.send({ type: "error", error });
-          else if (joined.requests.delete(id)) joined.member.send({ type: "error", id, error });
+          else if (joined.requests.delete(id) || joined.questions.delete(id))
+            joined.member.send({ type: "error", id, error });
         },
         snapshot: (client, id, snapshot) => {
           const pages = [...this.#joined.values()].map(({ member }) => ({ client: member.client, ...member.page }));
@@ -204,7 +208,8 @@ export class ServedModel {
           });
         },
         tuning: (client, id, reply) => {
-          this.#joined.get(client)?.member.send({ type: "tuning", id, reply });
+          const joined = this.#joined.get(client);
+          if (isCurrent() && joined?.questions.delete(id)) joined.member.send({ type: "tuning", id, reply });
         },
         moving: (reason) => {
           if (isCurrent()) this.#tellAll({ type: "moving", reason });
@@ -247,9 +252,10 @@ export class ServedModel {
     const state = this.#state;
     this.#state = { kind: "absent" };
     if (state.kind === "ready") state.engine.close();
-    for (const { member, requests } of this.#joined.values()) {
-      const ids = [...requests];
+    for (const { member, requests, questions } of this.#joined.values()) {
+      const ids = [...requests, ...questions];
       requests.clear();
+      questions.clear();
       for (const id of ids) member.send({ type: "error", id, error });
       if (ids.length === 0) member.send({ type: "error", error });
     }
