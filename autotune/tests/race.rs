@@ -83,7 +83,7 @@ fn whoever_is_right_is_timed_by_either_clock() {
             let entries = race(&gpu, op, &some(op, 40), QUICK);
             assert!(entries.len() > 2);
             for entry in &entries {
-                assert!(entry.time_us().is_some_and(|us| us.is_finite()), "{entry:?}");
+                assert!(entry.time_us().is_some_and(f64::is_finite), "{entry:?}");
                 assert!(entry.samples().iter().all(|sample| sample.twice_us.is_some() == no_timestamps), "{entry:?}");
             }
         }

@@ -48,7 +48,14 @@ fn weights(executor: impl Executor + 'static) -> Weights {
             .expect("one key");
     let memory = MemoryUse { weights_bytes: 1, kv_bytes: 2, scratch_bytes: 3 };
     let cost = StepCost { dispatches: 0, weight_bytes: 4 };
-    Weights { executor: Box::new(executor), family: "llama".to_owned(), gguf: Some(metadata), memory, cost }
+    Weights {
+        executor: Box::new(executor),
+        tunable: None,
+        family: "llama".to_owned(),
+        gguf: Some(metadata),
+        memory,
+        cost,
+    }
 }
 
 /// A fake behind bytes that answers so many questions.

@@ -34,7 +34,7 @@ fn differences(device: Device) -> Vec<f32> {
     differences_by(device, &[1, 8, 64])
 }
 
-fn differences_by(device: Device, rows: &[u32]) -> Vec<f32> {
+fn differences_by(device: Device, rows: &[usize]) -> Vec<f32> {
     let text: Vec<u32> = (0..70).map(|i| i * 37 % 500).collect();
     let expected = load(cpu_reference()).unwrap().logits(&text, 64);
     let mut driver = load(device).unwrap();
