@@ -1,6 +1,6 @@
 // Builds the pages (the chat, the tabs page, the models page, the benchmark, the tuning page) into dist/. The library is no part of the bundle: the page imports lib/tilewright.js at run time, as any
 // other page of the site can, and `cargo xtask build` puts lib/ and models/ beside the page. `vite dev` serves both from dist/.
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, normalize, resolve } from "node:path";
 import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
@@ -37,9 +37,23 @@ function builtLibrary(): Plugin {
   };
 }
 
+/** head.html, in the head of every page. */
+function commonHead(): Plugin {
+  return {
+    name: "common-head",
+    transformIndexHtml: {
+      order: "pre", // so that Vite sees its addresses as if they stood in the page
+      handler(page) {
+        const head = readFileSync(join(import.meta.dirname, "head.html"), "utf8");
+        return page.replace("<title>", () => `${head}<title>`);
+      },
+    },
+  };
+}
+
 export default defineConfig({
   base: "./", // the site works under any path
-  plugins: [builtLibrary()],
+  plugins: [builtLibrary(), commonHead()],
   server: { headers: ISOLATION },
   build: {
     target: "es2023",

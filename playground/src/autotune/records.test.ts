@@ -64,3 +64,20 @@ test("variants are equal by kernel and parameters, and are read as words", () =>
 test("a median is the middle, or between the two in the middle", () => {
   expect([median([]), median([5]), median([9, 1, 4]), median([4, 1, 9, 2])]).toEqual([undefined, 5, 4, 3]);
 });
+
+test("the clock is that of the newest time on this device, and a mere check of an answer has none", () => {
+  const timed = (takenAtMs: number, clock: string, more = {}): object =>
+    record({ taken_at_ms: takenAtMs, method: { clock }, timer_quantum_ns: 100_000, ...more });
+  const here = new Records(
+    file(
+      timed(3, "timestamp"),
+      timed(1, "wall"),
+      timed(7, "none"),
+      timed(8, "wall", { samples_ns: [], outcome: "wrong" }),
+      timed(9, "wall", { device: { ...device, vendor: "nvidia" } }),
+    ),
+    device,
+  );
+  expect(here.clock).toEqual({ clock: "timestamp", quantumNs: 100_000 });
+  expect(new Records(file(record({}), timed(7, "none"))).clock).toBeUndefined();
+});

@@ -21,18 +21,33 @@ export interface Tried {
   takenAtMs: number;
 }
 
+/** What times were taken with. */
+export interface Clock {
+  clock: "timestamp" | "wall";
+  /** Its smallest step; 0: not told. */
+  quantumNs: number;
+}
+
 /** What was measured, by operation. */
 export class Records {
+  /** Of the newest time; undefined: there is none. */
+  readonly clock: Clock | undefined;
   private readonly byShape = new Map<string, Tried[]>();
 
   /** `device`: only what was measured on such a GPU; times of another say nothing here. */
   constructor(file = "", device?: TunedDevice) {
     const here = device === undefined ? undefined : deviceKey(device);
+    let newest = -Infinity;
     for (const record of recordsIn(file)) {
       const shape = record.shape as OperationShape | undefined;
       if (!isObject(shape) || (here !== undefined && here !== deviceKey(record.device as TunedDevice))) continue;
       const tried = read(record);
       if (!tried) continue;
+      const clock = clockOf(record);
+      if (clock && tried.us !== undefined && tried.takenAtMs >= newest) {
+        newest = tried.takenAtMs;
+        this.clock = clock;
+      }
       const key = shapeKey(shape);
       const list = this.byShape.get(key);
       if (list) list.push(tried);
@@ -108,6 +123,12 @@ function read(record: Record<string, unknown>): Tried | undefined {
     note: typeof note === "string" ? note : "",
     takenAtMs,
   };
+}
+
+function clockOf({ method, timer_quantum_ns: quantum }: Record<string, unknown>): Clock | undefined {
+  const clock = isObject(method) ? method.clock : undefined;
+  if (clock !== "timestamp" && clock !== "wall") return undefined; // a mere check of the answer has none
+  return { clock, quantumNs: typeof quantum === "number" ? quantum : 0 };
 }
 
 function deviceKey(device: Partial<TunedDevice> | undefined): string {

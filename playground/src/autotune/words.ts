@@ -1,7 +1,7 @@
 // Where a tuning stands, in words.
 import type { Speeds, TunedDevice, TunedOperation, TuningStatus } from "tilewright";
 import { count, counted, duration } from "../figures";
-import { median } from "./records";
+import { type Clock, median } from "./records";
 
 export type Standing = "none" | "failed" | "paused" | "waiting" | "working" | "done" | "idle";
 
@@ -58,6 +58,28 @@ export function stateWords(status: TuningStatus): { title: string; detail: strin
         return { title: "Trying whole steps", detail: `With and without the winners, in turns. ${so}`.trim() };
       return { title: "Measuring", detail: so || "Between two variants, questions go first." };
   }
+}
+
+/**
+ * About how many milliseconds of waiting are left, at the pace so far: compiling goes with measuring, so a second of the GPU
+ * may take many to come by. Undefined where there is nothing to tell the pace from, or nothing to wait for.
+ */
+export function timeLeft(status: TuningStatus): number | undefined {
+  const { state, spent_ms: spent, budget_ms: budget, elapsed_ms: elapsed } = status;
+  if (standing(status) !== "working" || state !== "tuning") return undefined;
+  if (!(spent > budget / 20) || spent >= budget) return undefined;
+  return (elapsed * (budget - spent)) / spent;
+}
+
+/** What a sample is measured with. */
+export function clockWords({ clock, quantumNs }: Clock): string {
+  const what = clock === "timestamp" ? "the GPU's timestamps" : "the clock on the wall";
+  return quantumNs > 0 ? `${what}, in steps of ${micros(quantumNs / 1000)}` : what;
+}
+
+/** A difference from the right answer, with two figures. */
+export function errorWords(error: number): string {
+  return error === 0 ? "0" : error.toExponential(1).replace("e-", "e−").replace("e+", "e");
 }
 
 /** A GPU in a few words. */

@@ -3,7 +3,7 @@ import "@awesome.me/webawesome/dist/components/icon/icon.js";
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import type { TuningStatus } from "tilewright";
-import { standing, stateWords } from "../../autotune/words";
+import { standing, stateWords, timeLeft } from "../../autotune/words";
 import { counted, duration } from "../../figures";
 import { base } from "../shared";
 import { cards } from "./shared";
@@ -136,10 +136,12 @@ export class Controls extends LitElement {
     const { spent_ms: spent, budget_ms: budget, elapsed_ms: elapsed, measured, available, paused } = status;
     const at = standing(status);
     const going = at === "working" || at === "waiting" || at === "paused";
+    const left = timeLeft(status);
     const { title, detail } = stateWords(status);
     return html`<section class=${at} aria-labelledby="title">
-      <div role="status" aria-live="polite">
-        <h2 id="title">${title}</h2>
+      <div>
+        <!-- The title alone is read out: the figures below it change several times a second. -->
+        <div role="status"><h2 id="title">${title}</h2></div>
         <p class="under detail">${detail}</p>
       </div>
       ${
@@ -151,7 +153,13 @@ export class Controls extends LitElement {
                 aria-label="GPU time spent"
               ></progress>
               <p class="spent">
-                <span>${duration(spent)} of ${duration(budget)} of GPU time</span>
+                <span>
+                  ${
+                    left === undefined
+                      ? `${duration(spent)} of GPU time, of ${duration(budget)} allowed`
+                      : `About ${duration(left)} left: ${duration(spent)} of ${duration(budget)} of GPU time`
+                  }
+                </span>
                 <span>${counted(measured, "variant")} this time, ${duration(elapsed)} in all</span>
               </p>
             </div>`
@@ -175,7 +183,12 @@ export class Controls extends LitElement {
         <button type="button" @click=${() => this.renderRoot.querySelector("input")?.click()}>
           <wa-icon name="import"></wa-icon>Import
         </button>
-        <button class="danger" type="button" aria-expanded=${this.asking} @click=${() => (this.asking = !this.asking)}>
+        <button
+          class="danger reset"
+          type="button"
+          aria-expanded=${this.asking}
+          @click=${() => (this.asking = !this.asking)}
+        >
           <wa-icon name="trash"></wa-icon>Reset
         </button>
         <input
@@ -188,10 +201,10 @@ export class Controls extends LitElement {
       </div>
       ${
         this.asking
-          ? html`<div class="ask" role="group" aria-label="Reset">
+          ? html`<div class="ask" role="group" aria-label="Reset" @keydown=${this.escape}>
               <p>Forget all that was measured here and imported? What came with the package stays.</p>
               <button class="danger" type="button" @click=${() => this.wish("reset")}>Forget it</button>
-              <button type="button" @click=${() => (this.asking = false)}>Keep it</button>
+              <button type="button" @click=${this.answered}>Keep it</button>
             </div>`
           : nothing
       }
@@ -199,9 +212,20 @@ export class Controls extends LitElement {
   }
 
   private wish(detail: Wish): void {
+    if (detail === "reset") this.answered();
     this.asking = false;
     this.dispatchEvent(new CustomEvent<Wish>("wish", { detail }));
   }
+
+  /** The question goes away, and the keyboard's place must not go with it. */
+  private readonly answered = (): void => {
+    this.asking = false;
+    this.renderRoot.querySelector<HTMLElement>(".reset")?.focus();
+  };
+
+  private readonly escape = ({ key }: KeyboardEvent): void => {
+    if (key === "Escape") this.answered();
+  };
 
   private chosen({ target }: Event): void {
     const field = target as HTMLInputElement;

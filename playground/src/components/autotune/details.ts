@@ -1,10 +1,12 @@
-// All about one operation's search: the pictures, and every variant that was tried.
+// All about one operation's search: the pictures, and every variant that was tried, in the order that a click on a heading asks for.
 import { LitElement, css, html, nothing } from "lit";
-import { customElement, property } from "lit/decorators.js";
+import { customElement, property, state } from "lit/decorators.js";
 import type { TunedOperation } from "tilewright";
 import { heatMap } from "../../autotune/heat";
+import { type Column, type Order, sorted } from "../../autotune/order";
 import { type Outcome, type Tried, sameVariant, variantWords } from "../../autotune/records";
-import { micros, times } from "../../autotune/words";
+import { errorWords, micros, times } from "../../autotune/words";
+import { counted } from "../../figures";
 import { base } from "../shared";
 import "./heat-map";
 import "./scatter";
@@ -17,6 +19,14 @@ const OUTCOMES: Record<Outcome, string> = {
   timeout: "took too long",
   constraint: "not possible here",
 };
+
+const COLUMNS: readonly { column: Column; heading: string; words?: boolean }[] = [
+  { column: "tried", heading: "Tried" },
+  { column: "variant", heading: "Variant", words: true },
+  { column: "time", heading: "Time" },
+  { column: "error", heading: "Error" },
+  { column: "outcome", heading: "Outcome", words: true },
+];
 
 @customElement("tw-autotune-details")
 export class Details extends LitElement {
@@ -58,6 +68,36 @@ export class Details extends LitElement {
         top: 0;
         background: var(--raised);
       }
+      thead button {
+        padding: 0;
+        border: 0;
+        border-radius: 0.3rem;
+        background: none;
+        color: inherit;
+        font: inherit;
+        cursor: pointer;
+      }
+      thead button:hover,
+      thead [aria-sort] button {
+        color: var(--ink);
+      }
+      /* The arrow's place is kept, so that headings don't move. */
+      thead button::after {
+        content: "↑";
+        display: inline-block;
+        width: 1em;
+        text-align: center;
+        visibility: hidden;
+      }
+      thead [aria-sort] button::after {
+        visibility: visible;
+      }
+      thead [aria-sort="descending"] button::after {
+        content: "↓";
+      }
+      .of-best {
+        color: var(--ink-quiet);
+      }
       td.words {
         min-width: 15rem;
         font: 400 0.8125rem/1.5 var(--mono);
@@ -84,6 +124,7 @@ export class Details extends LitElement {
   @property({ attribute: false }) operation!: TunedOperation;
   @property({ attribute: false }) tried: readonly Tried[] = [];
   @property() theme: "light" | "dark" = "light";
+  @state() private order: Order = { by: "time", descending: false };
 
   override render() {
     const { operation, tried } = this;
@@ -93,10 +134,6 @@ export class Details extends LitElement {
     const heat = heatMap(tried);
     const { chosen } = operation;
     const best = Math.min(...tried.flatMap(({ us, outcome }) => (outcome === "ok" && us !== undefined ? [us] : [])));
-    // Fastest first; what was never timed last.
-    const order = tried
-      .map((each, i) => ({ each, i }))
-      .sort((a, b) => (rank(a.each) === rank(b.each) ? a.i - b.i : rank(a.each) - rank(b.each)));
     return html`
       <div class="pictures">
         <div>
@@ -118,15 +155,11 @@ export class Details extends LitElement {
           <table>
             <thead>
               <tr>
-                <th scope="col">Tried</th>
-                <th scope="col" class="words">Variant</th>
-                <th scope="col">Time</th>
-                <th scope="col">Of best</th>
-                <th scope="col" class="words">Outcome</th>
+                ${COLUMNS.map((each) => this.heading(each))}
               </tr>
             </thead>
             <tbody>
-              ${order.map(({ each, i }) => this.row(each, i, sameVariant(each, chosen), best))}
+              ${sorted(tried, this.order).map(({ each, at }) => this.row(each, at, sameVariant(each, chosen), best))}
             </tbody>
           </table>
         </div>
@@ -134,19 +167,28 @@ export class Details extends LitElement {
     `;
   }
 
+  private heading({ column, heading, words = false }: (typeof COLUMNS)[number]) {
+    const { by, descending } = this.order;
+    const sort = by !== column ? nothing : descending ? "descending" : "ascending";
+    return html`<th scope="col" class=${words ? "words" : ""} aria-sort=${sort}>
+      <button type="button" @click=${() => (this.order = { by: column, descending: by === column && !descending })}>
+        ${heading}
+      </button>
+    </th>`;
+  }
+
   private row(tried: Tried, at: number, chosen: boolean, best: number) {
-    const { us, outcome, note } = tried;
+    const { us, outcome, note, error, samples } = tried;
     const right = outcome === "ok";
     return html`<tr class=${chosen ? "chosen" : right ? "" : "failed"}>
       <th scope="row">${at + 1}</th>
       <td class="words">${variantWords(tried)}${chosen ? html`<span class="mark">chosen</span>` : nothing}</td>
-      <td title=${`Median of ${tried.samples}`}>${us === undefined ? "–" : micros(us)}</td>
-      <td>${us === undefined || !right ? "–" : times(us / best)}</td>
+      <td title=${us === undefined ? nothing : `Median of ${counted(samples, "sample")}`}>
+        ${us === undefined ? "–" : micros(us)}
+        ${us === undefined || !right ? nothing : html`<span class="of-best">${times(us / best)}</span>`}
+      </td>
+      <td title="Largest difference from the right answer">${error === undefined ? "–" : errorWords(error)}</td>
       <td class="words note">${[OUTCOMES[outcome] ?? outcome, note].filter(Boolean).join(": ")}</td>
     </tr>`;
   }
-}
-
-function rank({ us, outcome }: Tried): number {
-  return outcome === "ok" && us !== undefined ? us : Infinity;
 }

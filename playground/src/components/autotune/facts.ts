@@ -2,7 +2,8 @@
 import { LitElement, css, html } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { TuningStatus } from "tilewright";
-import { deviceWords, subgroupWords } from "../../autotune/words";
+import type { Records } from "../../autotune/records";
+import { clockWords, deviceWords, subgroupWords } from "../../autotune/words";
 import { modelName } from "../../engine";
 import { count, counted } from "../../figures";
 import { base } from "../shared";
@@ -48,11 +49,13 @@ export class Facts extends LitElement {
   ];
 
   @property({ attribute: false }) status!: TuningStatus;
+  @property({ attribute: false }) records!: Records;
   @property() model = "";
 
   override render() {
     const { device, browser, records } = this.status;
     const { features } = device;
+    const { clock } = this.records;
     const [here, imported, shipped] = records;
     return html`<section aria-labelledby="title">
       <h2 id="title">This device</h2>
@@ -61,6 +64,7 @@ export class Facts extends LitElement {
         ${fact("Vendor and architecture", [device.vendor, device.architecture].filter(Boolean).join(" · ") || "not told")}
         ${fact("Subgroups", subgroupWords(device))}
         ${fact("Browser", [browser.name, browser.version.split(".")[0], browser.os && `on ${browser.os}`].filter(Boolean).join(" ") || "not told")}
+        ${fact("Times taken with", clock ? clockWords(clock) : "nothing timed yet")}
         ${fact("Model", modelName(this.model))} ${fact("Measured here", counted(here, "record"))}
         ${fact("Imported", counted(imported, "record"))} ${fact("Came with the package", counted(shipped, "record"))}
       </dl>

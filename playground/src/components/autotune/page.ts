@@ -247,7 +247,7 @@ export class TuningPage extends LitElement {
           @wish=${this.wished}
           @file=${({ detail }: CustomEvent<File>) => void this.tuner.import(detail)}
         ></tw-autotune-controls>
-        <tw-autotune-facts .status=${status} .model=${engine.tilewright.model}></tw-autotune-facts>
+        <tw-autotune-facts .status=${status} .records=${records} .model=${engine.tilewright.model}></tw-autotune-facts>
       </div>
       ${[...byPhase(status.operations)].map(
         ([phase, operations]) =>

@@ -1,0 +1,54 @@
+import type { TuningStatus } from "tilewright";
+import { expect, test } from "vitest";
+import { clockWords, errorWords, micros, stateWords, timeLeft } from "./words";
+
+const status = {
+  state: "tuning",
+  paused: false,
+  waiting: false,
+  available: true,
+  spent_ms: 1000,
+  budget_ms: 3000,
+  elapsed_ms: 8000,
+  measured: 20,
+  operations: [] as TuningStatus["operations"],
+  error: null,
+} as TuningStatus;
+
+test("what is left is what is left of the budget, at the pace so far", () => {
+  expect(timeLeft(status)).toBe(16_000);
+});
+
+test("nobody is told what is left before there is a pace, nor while nothing is measured", () => {
+  const others: Partial<TuningStatus>[] = [
+    { spent_ms: 0 },
+    { spent_ms: 100 },
+    { spent_ms: 3100 },
+    { paused: true },
+    { waiting: true },
+    { available: false },
+    { state: "trying" },
+    { state: "done" },
+  ];
+  for (const other of others) expect(timeLeft({ ...status, ...other })).toBeUndefined();
+});
+
+test("a pause, somebody's answer, and a page without a GPU are each said", () => {
+  expect(stateWords({ ...status, paused: true }).title).toBe("Paused");
+  expect(stateWords({ ...status, waiting: true }).detail).toMatch(/answer goes first/);
+  expect(stateWords({ ...status, available: false }).title).toBe("No GPU to tune");
+  expect(stateWords({ ...status, state: "failed", error: "no memory" }).detail).toBe("no memory");
+});
+
+test("clocks, errors and times are read with as many figures as they have", () => {
+  expect(clockWords({ clock: "timestamp", quantumNs: 100_000 })).toBe("the GPU's timestamps, in steps of 100 µs");
+  expect(clockWords({ clock: "wall", quantumNs: 0 })).toBe("the clock on the wall");
+  expect([0, 0.000_012_4, 31.4].map(errorWords)).toEqual(["0", "1.2e−5", "3.1e1"]);
+  expect([0.123, 12.34, 123.4, 12_340, 1_234_000].map(micros)).toEqual([
+    "0.12 µs",
+    "12.3 µs",
+    "123 µs",
+    "12.3 ms",
+    "1,234 ms",
+  ]);
+});
