@@ -1,5 +1,5 @@
 // The tuning page in Chromium, on a GPU in software and the small fixture model: a tuning from nothing, its export, the import
-// of it in a fresh profile, and files that are none.
+// of it in a fresh profile, files that are none, a reset, two tabs, and no GPU.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
@@ -10,6 +10,8 @@ import { startSite } from "./site.mjs";
 // Not by itself, so that the button has something to do; and a part of a second, because compiling takes a program that
 // pretends to be a GPU many times as long as measuring.
 const PAGE = "/autotune.html?model=/fixtures/llama/&device=gpu&tuning=off&seconds=0.05";
+const BY_ITSELF = "/autotune.html?model=/fixtures/llama/&device=gpu";
+const WITHOUT_GPU = "/autotune.html?model=/fixtures/llama/&device=cpu";
 const LIMIT = { timeout: 150_000 };
 
 let site, browser, exported;
@@ -23,12 +25,12 @@ after(async () => {
   await site?.close();
 });
 
-async function openPage(context) {
+async function openPage(context, path = PAGE) {
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   const faults = [];
   page.on("pageerror", (error) => faults.push(error.message));
-  await page.goto(site.origin + PAGE);
+  await page.goto(site.origin + path);
   await page.locator("tw-autotune-controls").waitFor();
   return { page, faults };
 }
@@ -45,13 +47,24 @@ async function tune(page) {
     () => status(page),
     ({ state }) => state === "done",
   );
+  const begun = await page.evaluateHandle(() => {
+    const { tuner } = document.querySelector("tw-autotune");
+    const begun = new Promise((resolve) => {
+      tuner.addEventListener("change", () => tuner.status.state === "done" || resolve());
+    });
+    return { begun };
+  });
   await button(page, "Tune now").click();
-  await page.waitForTimeout(500); // it starts
+  await begun.evaluate(({ begun }) => begun);
+  return ended(page);
+}
+
+function ended(page) {
   return until(
     "the tuning is done",
     () => status(page),
     ({ state }) => state === "done" || state === "failed",
-    120_000,
+    180_000,
   );
 }
 
@@ -91,6 +104,18 @@ test(
         new RegExp(`^${most.tried} variants? in the order tried: times from`),
       );
 
+      // The fastest first, until a heading says otherwise.
+      const heading = (name) => details.getByRole("columnheader", { name });
+      const order = async () => (await details.locator("table tbody tr:has(td.note) th").allInnerTexts()).map(Number);
+      const byNumber = Array.from({ length: most.tried }, (_, i) => i + 1);
+      assert.equal(await heading("Time").getAttribute("aria-sort"), "ascending");
+      await heading("Tried").getByRole("button").click();
+      assert.deepEqual(await order(), byNumber);
+      await heading("Tried").getByRole("button").click();
+      assert.equal(await heading("Tried").getAttribute("aria-sort"), "descending");
+      assert.equal(await heading("Time").getAttribute("aria-sort"), null);
+      assert.deepEqual(await order(), byNumber.reverse());
+
       const [download] = await Promise.all([page.waitForEvent("download"), button(page, "Export").click()]);
       assert.equal(download.suggestedFilename(), "tilewright-tuning-llama.json");
       exported = await readFile(await download.path(), "utf8");
@@ -125,9 +150,10 @@ test(
       assert.match(newer, /99/);
       assert.match(await importFile(page, "torn.json", exported.slice(0, 200)), /torn\.json was not imported/);
 
-      const { length } = JSON.parse(exported).records;
+      const { records, trials } = JSON.parse(exported);
+      const { length } = records;
       const note = await importFile(page, "tuning.json", exported);
-      assert.ok(note.startsWith(`${length} taken from tuning.json`), note);
+      assert.ok(note.startsWith(`${length + trials.length} taken from tuning.json`), note);
       assert.deepEqual((await status(page)).records.slice(0, 2), [0, length]);
 
       // Each winner is checked for its answer, at most; nothing is searched, and nothing is timed, even when asked to.
@@ -143,9 +169,81 @@ test(
       await page.getByText("nothing was measured this time").waitFor();
       assert.equal((await status(page)).records[1], length);
       assert.match(await importFile(page, "once-more.json", exported), /Nothing new in once-more\.json/);
+
+      // A reset asks first.
+      await button(page, "Reset").click();
+      await button(page, "Keep it").click();
+      assert.equal((await status(page)).records[1], length);
+      await button(page, "Reset").click();
+      await button(page, "Forget it").click();
+      const forgotten = await until(
+        "everything is forgotten",
+        () => status(page),
+        ({ state, records }) => state === "done" && records[1] === 0,
+      );
+      assert.equal(forgotten.records[0], 0);
+      assert.ok(forgotten.operations.every(({ state }) => state === "waiting"));
+      await page.getByRole("heading", { name: "Not all is measured here" }).waitFor();
       assert.deepEqual(faults, []);
     } finally {
       await context.close();
     }
   },
 );
+
+test(
+  "two tabs that open at once tune once, and what one of them pauses is paused in the other; a later load measures nothing",
+  { timeout: 300_000 },
+  async () => {
+    const context = await browser.newContext();
+    try {
+      const [one, other] = await Promise.all([openPage(context, BY_ITSELF), openPage(context, BY_ITSELF)]);
+      await until(
+        "something is measured by itself",
+        () => status(one.page),
+        ({ state, measured }) => state === "tuning" && measured > 0,
+      );
+      await button(other.page, "Pause").click();
+      await one.page.getByRole("heading", { name: "Paused" }).waitFor();
+      await button(one.page, "Resume").click();
+      await other.page.getByRole("heading", { name: "Paused" }).waitFor({ state: "detached" });
+
+      const [tuned, same] = await Promise.all([ended(one.page), ended(other.page)]);
+      assert.equal(tuned.error, null);
+      assert.deepEqual([same.measured, same.records], [tuned.measured, tuned.records]);
+      assert.equal(tuned.records[0], tuned.measured);
+      const file = await one.page.evaluate(() => document.querySelector("tw-autotune").tuner.file());
+      const variants = JSON.parse(file).records.map(({ shape, kernel, parameters }) =>
+        JSON.stringify([shape, kernel, parameters]),
+      );
+      assert.equal(new Set(variants).size, variants.length, "no variant was measured twice");
+
+      await Promise.all([one.page.close(), other.page.close()]); // and with them the engine ends
+      const later = await openPage(context, BY_ITSELF);
+      const again = await ended(later.page);
+      assert.equal(again.measured, 0);
+      assert.deepEqual(again.records, tuned.records);
+      assert.ok(again.operations.every(({ state }) => state === "known"));
+      await later.page.getByText("nothing was measured this time").waitFor();
+      assert.deepEqual([...one.faults, ...other.faults, ...later.faults], []);
+    } finally {
+      await context.close();
+    }
+  },
+);
+
+test("a page whose model runs on the CPU says that there is no GPU to tune, and its buttons know", LIMIT, async () => {
+  const context = await browser.newContext();
+  try {
+    const { page, faults } = await openPage(context, WITHOUT_GPU);
+    await page.getByRole("heading", { name: "No GPU to tune" }).waitFor();
+    for (const name of ["Tune now", "Pause", "Measure everything again"]) {
+      assert.equal(await button(page, name).isDisabled(), true, name);
+    }
+    // A file may be brought and taken all the same.
+    assert.match(await importFile(page, "tuning.json", exported), /taken from tuning\.json/);
+    assert.deepEqual(faults, []);
+  } finally {
+    await context.close();
+  }
+});

@@ -8,7 +8,8 @@ use crate::build::{self, build};
 use crate::setup::{Purpose, setup};
 use crate::{repository, say};
 
-/// Builds the site and has tests/browser write docs/chat-light.png, docs/tabs-light.png and their dark twins.
+/// Builds the site and has tests/browser write docs/chat-light.png, docs/tabs-light.png, docs/autotune-light.png and
+/// their dark twins.
 pub(crate) fn screenshot() -> Result<()> {
     setup(Purpose::Test)?;
     build(&build::Options::default())?;
