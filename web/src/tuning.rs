@@ -17,6 +17,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tilewright_api::ApiError;
 use tilewright_autotune::records::{current_kernels, digest, possible};
+use tilewright_autotune::status::State;
 use tilewright_autotune::{Host, Options, Place, Status, Tuner};
 use tilewright_engine::gpu::TunableExecutor;
 use tilewright_host::Activity;
@@ -211,6 +212,11 @@ impl Tuning {
     fn begin(self: &Rc<Self>, options: Options, after: Duration) {
         self.stop();
         let Some(executor) = self.executor.borrow().clone() else { return };
+        if after.is_zero() {
+            // Who asked for it is answered before it has begun, and must not be told of the last one's end.
+            let mut status = self.status.borrow_mut();
+            (status.state, status.error) = (State::Adopting, None);
+        }
         let (weak, gate) = (Rc::downgrade(self), Rc::clone(&self.gate));
         let (keeper, place) = (Rc::clone(&self.keeper), self.place.clone());
         let options = Options { model: self.model.clone(), ..options };
