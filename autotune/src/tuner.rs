@@ -21,7 +21,7 @@ use tilewright_engine::gpu::trial::{Trial, TrialError};
 use tilewright_engine::gpu::tunable::ChoiceError;
 use tilewright_engine::gpu::tuned_op::TunedOp;
 use tilewright_engine::kernels::KernelVariant;
-use tilewright_tuning_db::{Answer, Database, Item, Keeper, Kernels, Query, Rung, Shape, Verdict};
+use tilewright_tuning_db::{Answer, Database, Item, Keeper, Kernels, Provenance, Query, Rung, Shape, Verdict};
 
 /// How thorough a tuning is.
 #[derive(Clone, Debug)]
@@ -165,8 +165,7 @@ impl<'a> Tuner<'a> {
         Ok(())
     }
 
-    /// Puts to use what is known of an operation. Says whether it was measured on such a device in such a browser, by whomever, and is
-    /// right here: then it need not be measured again.
+    /// Puts to use what is known of an operation. Says whether that is enough not to measure it.
     async fn adopt(&mut self, phase: &Phase, planned: &Planned) -> Result<bool, TuneError> {
         let op = planned.operation.op;
         let limits = self.executor.gpu().limits();
@@ -180,9 +179,10 @@ impl<'a> Tuner<'a> {
             self.check(&op, &answer).await?;
             answer = self.answer(&op, default, &space).await;
         }
-        let known = answer.why.rung == Rung::Exact && !answer.needs_check;
+        let is_exact = answer.why.rung == Rung::Exact && !answer.needs_check;
+        let known = is_exact && self.is_known(&op, default).await;
         // What is fastest alone here is used only where a trial has shown that it helps.
-        if known && !was_kept(self.keeper.lock().await.database(), &records::shape(&op), &answer) {
+        if is_exact && !was_kept(self.keeper.lock().await.database(), &records::shape(&op), &answer) {
             (answer.variant, answer.needs_check) = (records::variant(&default), false);
         }
         let chosen = answer.variant.decode::<KernelVariant>().ok().filter(|_| !answer.needs_check).unwrap_or(default);
@@ -236,6 +236,20 @@ impl<'a> Tuner<'a> {
             permits,
             default,
         }
+    }
+
+    /// Whether variants of an operation were timed here, or a file has such times of this very device and browser. A GPU whose name is
+    /// hidden may be any, so no file knows it; and what comes with the package is of somebody else's device, however alike.
+    async fn is_known(&self, op: &TunedOp, default: KernelVariant) -> bool {
+        let (shape, default) = (records::shape(op), records::variant(&default));
+        let query = self.query(&shape, &default, &|_| true);
+        let keeper = self.keeper.lock().await;
+        let mut timed = keeper.database().tried(&query).filter(|(record, _)| record.time_ns().is_some());
+        timed.any(|(_, provenance)| match provenance {
+            Provenance::MeasuredHere => true,
+            Provenance::Imported => !self.place.device.vendor.is_empty(),
+            Provenance::BuiltIn => false,
+        })
     }
 
     /// What a variant took here.

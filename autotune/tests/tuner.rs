@@ -96,8 +96,11 @@ fn what_others_measured_is_checked_here_before_it_is_used_and_what_is_wrong_here
     let mut best = None;
     for entry in entries(&first.keeper) {
         let Item::Record(mut record) = entry.item else { continue };
-        let is_product = record.shape.op.starts_with("product") && record.outcome == Outcome::Ok;
-        if is_product && record.shape.m == 1 && best.is_none() && record.samples_ns.len() > 1 {
+        // Not what is used anyhow, which needs no check.
+        let is_default =
+            first.status.operations.iter().any(|op| op.shape == record.shape && op.default == record.variant());
+        let is_product = !is_default && record.shape.op.starts_with("product") && record.outcome == Outcome::Ok;
+        if is_product && record.shape.m == 1 && best.is_none() && !record.samples_ns.is_empty() {
             record.samples_ns = vec![1.0; 5];
             best = Some(record.clone());
         }
