@@ -64,7 +64,7 @@ async function checkAll(page, from, tell) {
   assert.deepEqual([...new Set(report.checks.map(({ kernel }) => kernel))].sort(), KERNELS);
 
   // That a check can fail: no kernel adds up in its twin's order, and one that is refused is told apart from the others.
-  const few = { ...some, every: 12 };
+  const few = { ...some, every: 24 };
   const strict = await page.evaluate(check, { ...few, tolerance: 0 });
   assert.ok(strict.wrong > strict.checks.length / 2, `${strict.wrong} of ${strict.checks.length} differ at all`);
   assert.throws(() => assertRight(strict), /matvec/);
@@ -78,7 +78,7 @@ async function checkAll(page, from, tell) {
 
 /** SwiftShader has subgroups of four. */
 async function checkSubgroups(page, another) {
-  const some = { seed: 7, rounds: 1, tolerance: TOLERANCE, others: false, every: 7 };
+  const some = { seed: 7, rounds: 1, tolerance: TOLERANCE, others: false, every: 11 };
   const report = await page.evaluate(check, some);
   assertRight(report);
   assert.equal(report.subgroup, 4);

@@ -168,7 +168,7 @@ pub(super) async fn rotary(rig: &mut Rig) -> Result<(), GpuError> {
 /// halves.
 pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(), GpuError> {
     let mut random = Random(5000);
-    let sizes = ATTENDED.into_iter().step_by(if thorough { 1 } else { 2 });
+    let sizes = ATTENDED.into_iter().step_by(if thorough { 1 } else { 4 });
     for ((heads, kv_heads, head_dim, block_size), kv_half) in
         sizes.flat_map(|sizes| [false, true].map(|half| (sizes, half)))
     {
