@@ -104,6 +104,12 @@ test(
         new RegExp(`^${most.tried} variants? in the order tried: times from`),
       );
 
+      const errors = await details.locator("table tbody td[title^='Largest relative difference']").allInnerTexts();
+      assert.ok(
+        errors.length === most.tried && errors.every((error) => /^(0|\d\.\de−\d+)$/.test(error)),
+        String(errors),
+      );
+
       // The fastest first, until a heading says otherwise.
       const heading = (name) => details.getByRole("columnheader", { name });
       const order = async () => (await details.locator("table tbody tr:has(td.note) th").allInnerTexts()).map(Number);

@@ -10,6 +10,7 @@ function tried(fields: Partial<Tried>): Tried {
     outcome: "ok",
     samples: 3,
     error: 0,
+    tolerance: 1,
     note: "",
     takenAtMs: 0,
     ...fields,

@@ -34,6 +34,20 @@ test("records of an operation come in the order taken, with the median of their 
   ]);
 });
 
+test("an error is relative, as the tuner takes it; null is one that is no number, and what never ran has none", () => {
+  const errors = [
+    { absolute: null, relative: 1.7e-7, tolerance: 0.002 },
+    { absolute: null, relative: null, tolerance: 0.002 },
+    null,
+  ];
+  const tried = new Records(file(...errors.map((error) => record({ error })))).of(shape);
+  expect(tried.map(({ error, tolerance }) => [error, tolerance])).toEqual([
+    [1.7e-7, 0.002],
+    [Infinity, 0.002],
+    [undefined, undefined],
+  ]);
+});
+
 test("a shape is found whatever the order of its fields, and with an empty list of extents or none", () => {
   expect(shapeKey({ ...shape, extents: {} })).toBe(shapeKey(shape));
   const extents = { heads: 4, head_dim: 16 };

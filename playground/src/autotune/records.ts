@@ -15,8 +15,10 @@ export interface Tried {
   /** Median of the samples; undefined if it was never timed. */
   us: number | undefined;
   samples: number;
-  /** Largest difference from the right answer. */
+  /** Largest difference from the right answer, relative to one plus its magnitude; infinite if it was no number. */
   error: number | undefined;
+  /** The largest that counts as right. */
+  tolerance: number | undefined;
   note: string;
   takenAtMs: number;
 }
@@ -112,14 +114,15 @@ function read(record: Record<string, unknown>): Tried | undefined {
   if (typeof kernel !== "string" || typeof outcome !== "string" || typeof takenAtMs !== "number") return undefined;
   const times = Array.isArray(samples) ? samples.filter((sample) => typeof sample === "number") : [];
   const time = median(times);
-  const absolute = isObject(error) ? error.absolute : undefined;
+  const { relative, tolerance } = isObject(error) ? error : {};
   return {
     kernel,
     parameters: isObject(parameters) ? (parameters as Record<string, Parameter>) : {},
     outcome: outcome as Outcome,
     us: time === undefined ? undefined : time / 1000,
     samples: times.length,
-    error: typeof absolute === "number" ? absolute : undefined,
+    error: typeof relative === "number" ? relative : relative === null ? Infinity : undefined,
+    tolerance: typeof tolerance === "number" ? tolerance : undefined,
     note: typeof note === "string" ? note : "",
     takenAtMs,
   };

@@ -1,6 +1,6 @@
 import type { TuningStatus } from "tilewright";
 import { expect, test } from "vitest";
-import { clockWords, errorWords, micros, stateWords, timeLeft } from "./words";
+import { clockWords, errorWords, marks, micros, stateWords, timeLeft } from "./words";
 
 const status = {
   state: "tuning",
@@ -43,7 +43,7 @@ test("a pause, somebody's answer, and a page without a GPU are each said", () =>
 test("clocks, errors and times are read with as many figures as they have", () => {
   expect(clockWords({ clock: "timestamp", quantumNs: 100_000 })).toBe("the GPU's timestamps, in steps of 100 µs");
   expect(clockWords({ clock: "wall", quantumNs: 0 })).toBe("the clock on the wall");
-  expect([0, 0.000_012_4, 31.4].map(errorWords)).toEqual(["0", "1.2e−5", "3.1e1"]);
+  expect([0, 0.000_012_4, 31.4, Infinity].map(errorWords)).toEqual(["0", "1.2e−5", "3.1e1", "not finite"]);
   expect([0.123, 12.34, 123.4, 12_340, 1_234_000].map(micros)).toEqual([
     "0.12 µs",
     "12.3 µs",
@@ -51,4 +51,13 @@ test("clocks, errors and times are read with as many figures as they have", () =
     "12.3 ms",
     "1,234 ms",
   ]);
+});
+
+test("an axis has round times, at most six of them unless it spans as many powers of ten", () => {
+  expect(marks(24, 3600)).toEqual([50, 100, 200, 500, 1000, 2000]);
+  expect(marks(24, 9000)).toEqual([30, 100, 300, 1000, 3000]);
+  expect(marks(24, 36_000)).toEqual([100, 1000, 10_000]);
+  expect(marks(60, 900)).toEqual([100, 200, 500]);
+  expect(marks(12, 40)).toEqual([15, 20, 30]);
+  expect(marks(0.7, 2.2)).toEqual([1, 1.5, 2]);
 });

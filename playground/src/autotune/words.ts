@@ -79,6 +79,7 @@ export function clockWords({ clock, quantumNs }: Clock): string {
 
 /** A difference from the right answer, with two figures. */
 export function errorWords(error: number): string {
+  if (!Number.isFinite(error)) return "not finite";
   return error === 0 ? "0" : error.toExponential(1).replace("e-", "e−").replace("e+", "e");
 }
 
@@ -106,6 +107,17 @@ export function micros(us: number): string {
   if (us >= 100_000) return `${count(us / 1000)} ms`;
   if (us >= 10_000) return `${count(us / 1000, 1)} ms`;
   return `${us >= 100 ? count(us) : us >= 10 ? count(us, 1) : count(us, 2)} µs`;
+}
+
+/** Round times to write on an axis of doublings: 1, 2 and 5 of each power of ten, or fewer where these are more than six. */
+export function marks(least: number, most: number): number[] {
+  const decades = Array.from({ length: Math.floor(Math.log10(most)) - Math.floor(Math.log10(least)) + 1 }, (_, i) => {
+    return 10 ** (Math.floor(Math.log10(least)) + i);
+  });
+  const among = (steps: readonly number[]): number[] =>
+    decades.flatMap((decade) => steps.map((step) => step * decade)).filter((at) => at >= least && at <= most);
+  const candidates = [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]].map(among);
+  return candidates.find(({ length }) => length <= 6) ?? candidates.at(-1)!;
 }
 
 export interface Change {

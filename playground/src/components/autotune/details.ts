@@ -69,6 +69,7 @@ export class Details extends LitElement {
         background: var(--raised);
       }
       thead button {
+        position: relative;
         padding: 0;
         border: 0;
         border-radius: 0.3rem;
@@ -81,19 +82,21 @@ export class Details extends LitElement {
       thead [aria-sort] button {
         color: var(--ink);
       }
-      /* The arrow's place is kept, so that headings don't move. */
-      thead button::after {
+      /* Beside the heading, in the space between columns: headings don't move, and stand over their figures. */
+      thead [aria-sort] button::before {
         content: "↑";
-        display: inline-block;
-        width: 1em;
-        text-align: center;
-        visibility: hidden;
+        position: absolute;
+        inset-inline-end: calc(100% + 0.15rem);
       }
-      thead [aria-sort] button::after {
-        visibility: visible;
-      }
-      thead [aria-sort="descending"] button::after {
+      thead [aria-sort="descending"] button::before {
         content: "↓";
+      }
+      thead .words[aria-sort] button::before {
+        inset-inline: calc(100% + 0.25rem) auto;
+      }
+      thead th:first-child,
+      tbody th {
+        padding-inline-start: 1rem;
       }
       .of-best {
         color: var(--ink-quiet);
@@ -178,7 +181,8 @@ export class Details extends LitElement {
   }
 
   private row(tried: Tried, at: number, chosen: boolean, best: number) {
-    const { us, outcome, note, error, samples } = tried;
+    const { us, outcome, note, error, tolerance, samples } = tried;
+    const allowed = tolerance === undefined ? "" : `; up to ${errorWords(tolerance)} is right`;
     const right = outcome === "ok";
     return html`<tr class=${chosen ? "chosen" : right ? "" : "failed"}>
       <th scope="row">${at + 1}</th>
@@ -187,7 +191,9 @@ export class Details extends LitElement {
         ${us === undefined ? "–" : micros(us)}
         ${us === undefined || !right ? nothing : html`<span class="of-best">${times(us / best)}</span>`}
       </td>
-      <td title="Largest difference from the right answer">${error === undefined ? "–" : errorWords(error)}</td>
+      <td title=${`Largest relative difference from the right answer${allowed}`}>
+        ${error === undefined ? "–" : errorWords(error)}
+      </td>
       <td class="words note">${[OUTCOMES[outcome] ?? outcome, note].filter(Boolean).join(": ")}</td>
     </tr>`;
   }

@@ -5,7 +5,7 @@ import { customElement, property, query } from "lit/decorators.js";
 import uPlot from "uplot";
 import uPlotCss from "uplot/dist/uPlot.min.css?inline";
 import { type Tried, sameVariant, variantWords } from "../../autotune/records";
-import { micros } from "../../autotune/words";
+import { marks, micros } from "../../autotune/words";
 import { shade } from "../../tabs/palette";
 import { base } from "../shared";
 
@@ -183,14 +183,6 @@ export class Scatter extends LitElement {
       ? `${at! + 1}: ${tried.us === undefined ? tried.outcome : micros(tried.us)}, ${variantWords(tried)}`
       : "";
   }
-}
-
-/** Times to write on the axis: powers of two of the least, five or six of them. */
-function marks(least: number, most: number): number[] {
-  const doublings = Math.log2(most / least);
-  const step = Math.max(0.25, Math.ceil((doublings / 5) * 4) / 4);
-  const first = least * 2 ** 0.15;
-  return Array.from({ length: Math.floor((doublings - 0.15) / step) + 1 }, (_, i) => first * 2 ** (i * step));
 }
 
 /** Draws crosses instead of the series' own points. */
