@@ -59,5 +59,5 @@ test("an axis has round times, at most six of them unless it spans as many power
   expect(marks(24, 36_000)).toEqual([100, 1000, 10_000]);
   expect(marks(60, 900)).toEqual([100, 200, 500]);
   expect(marks(12, 40)).toEqual([15, 20, 30]);
-  expect(marks(0.7, 2.2)).toEqual([1, 1.5, 2]);
+  expect(marks(0.8, 2.2)).toEqual([1, 1.5, 2]);
 });
