@@ -18,11 +18,13 @@ export class Controls extends LitElement {
     cards,
     css`
       :host {
-        display: block;
+        display: grid;
+        grid-template-columns: minmax(0, 1fr);
         min-width: 0;
       }
       section {
         display: grid;
+        align-content: start;
         gap: 0.9rem;
       }
       .none h2,

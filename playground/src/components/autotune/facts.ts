@@ -17,7 +17,8 @@ export class Facts extends LitElement {
     facts,
     css`
       :host {
-        display: block;
+        display: grid;
+        grid-template-columns: minmax(0, 1fr);
         min-width: 0;
       }
       h2 {

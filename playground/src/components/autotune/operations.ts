@@ -5,7 +5,7 @@ import { LitElement, css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import type { Speeds, TunedOperation, TuningTrial } from "tilewright";
 import { type Records, sameVariant, shapeKey, variantWords } from "../../autotune/records";
-import { change, gain, micros, times } from "../../autotune/words";
+import { change, gain, micros, times, whyWords } from "../../autotune/words";
 import { count, counted, rate } from "../../figures";
 import { base } from "../shared";
 import "./details";
@@ -30,6 +30,7 @@ export class Operations extends LitElement {
         min-width: 0;
       }
       .scroll {
+        position: relative;
         margin-top: 0.7rem;
       }
       button {
@@ -103,6 +104,9 @@ export class Operations extends LitElement {
         /* A row becomes a card: its name, its figures with their headings beside them, the reason. */
         .scroll > table > thead {
           position: absolute;
+          width: 1px;
+          height: 1px;
+          overflow: hidden;
           clip-path: inset(50%);
         }
         .scroll > table,
@@ -213,7 +217,7 @@ export class Operations extends LitElement {
   }
 
   private row(operation: TunedOperation) {
-    const { label, share, state, tried, space, chosen, default_us: before, chosen_us: after, why } = operation;
+    const { label, share, state, tried, space, chosen, default_us: before, chosen_us: after } = operation;
     const key = shapeKey(operation.shape);
     const open = this.opened.has(key);
     const gained = gain(operation);
@@ -230,7 +234,10 @@ export class Operations extends LitElement {
         <td data-label="Gain" class=${gained !== undefined && gained > 1.01 ? "gained" : ""}>
           ${gained === undefined ? "–" : times(gained)}
         </td>
-        <td class="words"><span class="variant">${variantWords(chosen)}</span><span class="why">${why}</span></td>
+        <td class="words">
+          <span class="variant">${variantWords(chosen)}</span
+          ><span class="why">${whyWords(operation, known, this.trials)}</span>
+        </td>
       </tr>
       ${
         open
@@ -268,7 +275,10 @@ export class Operations extends LitElement {
 function speeds(what: string, measured: Speeds) {
   const found = change(measured);
   if (!found) return nothing;
-  const { before, after, runs } = found;
+  const { before, after, runs, noise } = found;
   return html`${what}: ${rate(before)} tokens/s before, <b>${rate(after)} tokens/s</b> after
-    <small>(${times(after / before)}, medians of ${counted(runs, "run")} each).</small> `;
+    <small
+      >(${times(after / before)}; by chance ${count(100 * noise, noise < 0.1 ? 1 : 0)} % either way; medians of
+      ${counted(runs, "run")} each).</small
+    > `;
 }

@@ -80,7 +80,6 @@ export class TuningPage extends LitElement {
       .pair {
         display: grid;
         grid-template-columns: minmax(0, 1.2fr) minmax(0, 1fr);
-        align-items: start;
         gap: 0.9rem;
       }
       .column {
