@@ -1,11 +1,12 @@
-// The pictures of the tuning page: a second of tuning on the small fixture model, and the operation with most variants opened.
+// The pictures of the tuning page down to its first phase: some seconds of tuning on the small fixture model, and the operation of
+// the phase with most variants opened.
 // `cargo xtask screenshot` builds the site first.
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { launchChromium } from "./browsers.mjs";
 import { startSite } from "./site.mjs";
 
-const PAGE = "/autotune.html?model=/fixtures/llama/&device=gpu&tuning=off&seconds=1";
+const PAGE = "/autotune.html?model=/fixtures/llama/&device=gpu&tuning=off&seconds=3";
 
 const folder = resolve(import.meta.dirname, "../../docs");
 await mkdir(folder, { recursive: true });
@@ -25,15 +26,24 @@ try {
   await page.locator("tw-autotune-controls").getByRole("button", { name: "Tune now", exact: true }).click();
   await inState("tuning", "trying", "failed");
   await inState("done", "failed");
-  const operations = await page.evaluate(() => document.querySelector("tw-autotune").tuner.status.operations);
-  const most = operations.reduce((best, { tried }, i) => (tried > operations[best].tried ? i : best), 0);
-  await page.locator("tw-autotune-operations tbody th button").nth(most).click();
+  const tried = await page.evaluate(() => {
+    const { operations } = document.querySelector("tw-autotune").tuner.status;
+    return operations.filter(({ phase }) => phase === operations[0].phase).map(({ tried }) => tried);
+  });
+  const phase = page.locator("tw-autotune-operations").first();
+  await phase
+    .locator("tbody th button")
+    .nth(tried.indexOf(Math.max(...tried)))
+    .click();
+  await page.mouse.move(0, 0); // nothing is pointed at
   await page.locator("tw-autotune-details table").first().waitFor();
+  const { y, height } = await phase.boundingBox();
+  await page.setViewportSize({ width: 1280, height: Math.ceil(y + height + 16) });
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     await page.waitForTimeout(1000);
     const path = join(folder, `autotune-${colorScheme}.png`);
-    await page.screenshot({ path, fullPage: true });
+    await page.screenshot({ path });
     console.log(`Wrote ${path}`);
   }
 } finally {
