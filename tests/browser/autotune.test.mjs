@@ -64,7 +64,7 @@ function ended(page) {
     "the tuning is done",
     () => status(page),
     ({ state }) => state === "done" || state === "failed",
-    180_000,
+    120_000,
   );
 }
 

@@ -32,7 +32,7 @@ test(
   { timeout: 240_000 },
   async () => {
     const page = await context.newPage();
-    await page.goto(`${site.origin}/`);
+    await page.goto(`${site.origin}/?device=gpu`);
     await page.getByRole("progressbar").waitFor();
     await page.evaluate(() => {
       const settings = { temperature: 0, repetitionPenalty: 1, maxTokens: 24 };
