@@ -28,7 +28,7 @@ pub struct Change {
     pub promise_us: f64,
 }
 
-/// Runs before and after; fewer where a step takes long, microseconds.
+/// Runs before and after; fewer where they leave no doubt, or where a step takes long, microseconds.
 const ROUNDS: usize = 5;
 const FEW_ROUNDS: usize = 3;
 const SLOW_US: f64 = 100_000.0;
@@ -79,6 +79,9 @@ pub async fn try_changes(
                     if after { &mut speeds.after_tokens_per_s } else { &mut speeds.before_tokens_per_s }
                         .push((speed * 100.0).round() / 100.0);
                 }
+                if round + 1 >= FEW_ROUNDS && is_clear(&speeds) {
+                    break;
+                }
             }
             verdict = db::Trial::judge(Some(&speeds), None);
         }
@@ -104,6 +107,17 @@ pub async fn try_changes(
         verdict,
         taken_at_ms: host.now_ms(),
     })
+}
+
+/// Whether all runs after are beyond all runs before, and by more than the noise, whichever way.
+fn is_clear(speeds: &Speeds) -> bool {
+    let bounds = |samples: &[f64]| {
+        let bound = |from: f64, of: fn(f64, f64) -> f64| samples.iter().copied().fold(from, of);
+        (bound(f64::INFINITY, f64::min), bound(0.0, f64::max))
+    };
+    let (before, after) = (bounds(&speeds.before_tokens_per_s), bounds(&speeds.after_tokens_per_s));
+    let apart = before.1 < after.0 || after.1 < before.0;
+    apart && speeds.gain().is_some_and(|gain| (gain - 1.0).abs() > speeds.noise())
 }
 
 /// Runs until two runs in a row take the same: a GPU that was idle takes a while to be fast.

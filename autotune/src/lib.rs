@@ -14,6 +14,7 @@
 pub mod check;
 pub mod end_to_end;
 pub mod host;
+mod known;
 pub mod plan;
 pub mod race;
 pub mod records;

@@ -30,6 +30,13 @@ pub struct Planned {
     pub share: f64,
 }
 
+impl Planned {
+    /// How much of a phase's time it gets: a search of half the share needs more than half the time.
+    pub(crate) fn weight(&self) -> f64 {
+        self.share.sqrt()
+    }
+}
+
 /// What takes less of a step is not worth a search of some seconds, or any.
 pub const LEAST_SHARE: f64 = 0.1;
 /// The same where time doesn't matter.

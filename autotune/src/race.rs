@@ -13,6 +13,7 @@
 //! 2 R count; of a single one, a disturbed R would make a candidate look fast, so nobody drops out before the second.
 
 use crate::host::Host;
+use futures_util::lock::Mutex;
 use tilewright_engine::gpu::trial::{Trial, TrialError};
 use tilewright_engine::kernels::KernelVariant;
 
@@ -23,7 +24,7 @@ pub struct RaceOptions {
     pub tolerance: Option<f32>,
     /// Shortest pass that is measured, microseconds.
     pub least_us: f64,
-    /// Who is so many times slower than the best drops out.
+    /// Who is so many times slower than the best drops out after the first round.
     pub drop: f64,
     /// A first run that takes longer, and so many times longer than the first candidate's, is the last, microseconds.
     pub slow_us: f64,
@@ -35,6 +36,11 @@ pub struct RaceOptions {
 /// again so often.
 const WARM: f64 = 1.15;
 const MOST_ATTEMPTS: u32 = 6;
+
+/// A candidate's first pass has so many times fewer runs than the first candidate's, as it may be slow.
+const FIRST: u32 = 6;
+/// A pass that is so much of what was aimed at is long enough.
+const LONG_ENOUGH: f64 = 0.85;
 
 /// A first run may take so many times longer than the first candidate's.
 const SLOW: f64 = 8.0;
@@ -116,6 +122,8 @@ pub struct Race<'a> {
     trial: Trial,
     options: RaceOptions,
     host: &'a dyn Host,
+    /// Held by the race that keeps the device busy.
+    device: &'a Mutex<()>,
     entries: Vec<Entry>,
     /// Microseconds of the first candidate's first run.
     first_us: Option<f64>,
@@ -125,9 +133,10 @@ pub struct Race<'a> {
 }
 
 impl<'a> Race<'a> {
-    /// Nobody takes part yet.
-    pub fn new(trial: Trial, options: RaceOptions, host: &'a dyn Host) -> Self {
-        Self { trial, options, host, entries: Vec::new(), first_us: None, reference_us: f64::INFINITY, spent_us: 0.0 }
+    /// Nobody takes part yet. Races that go on at a time share `device`.
+    pub fn new(trial: Trial, options: RaceOptions, host: &'a dyn Host, device: &'a Mutex<()>) -> Self {
+        let (entries, first_us, reference_us, spent_us) = (Vec::new(), None, f64::INFINITY, 0.0);
+        Self { trial, options, host, device, entries, first_us, reference_us, spent_us }
     }
 
     /// All candidates, in the order in which they came.
@@ -161,30 +170,43 @@ impl<'a> Race<'a> {
     /// # Errors
     /// When the device fails, or has no memory for the operands.
     pub async fn enter(&mut self, variants: &[KernelVariant]) -> Result<(), TrialError> {
-        let first = self.entries.len();
-        let new: Vec<_> = variants.iter().copied().filter(|v| self.entries.iter().all(|e| e.variant != *v)).collect();
-        self.host.turn().await;
-        self.trial.compile_ahead(&new).await?;
+        let mut new: Vec<KernelVariant> = Vec::new();
         for variant in variants {
-            if !self.entries.iter().any(|entry| entry.variant == *variant) {
-                let entry = self.check(variant).await?;
-                self.entries.push(entry);
+            if !new.contains(variant) && self.entries.iter().all(|entry| entry.variant != *variant) {
+                new.push(*variant);
             }
         }
-        let new: Vec<usize> = (first..self.entries.len()).collect();
-        self.sample(&new).await
+        {
+            let _busy = self.device.lock().await;
+            self.host.turn().await;
+            self.trial.prepare(&new).await?;
+        }
+        // Meanwhile the device is another race's.
+        self.trial.compile_ahead(&new).await;
+        let _busy = self.device.lock().await;
+        let first = self.entries.len();
+        for variant in &new {
+            let entry = self.check(variant).await?;
+            self.entries.push(entry);
+        }
+        self.sample(&(first..self.entries.len()).collect::<Vec<_>>()).await
     }
 
-    /// Times those again who are not far behind.
+    /// Times those again who are not far behind; each time fewer are near enough.
     ///
     /// # Errors
     /// When the device fails.
     pub async fn round(&mut self, least_samples: usize) -> Result<(), TrialError> {
-        let Some(best) = self.best().and_then(Entry::time_us) else { return Ok(()) };
-        let near = |entry: &Entry| entry.time_us().is_some_and(|time| time <= best * self.options.drop);
+        let Some((best, sampled)) = self.best().and_then(|best| Some((best.time_us()?, best.samples().len()))) else {
+            return Ok(());
+        };
+        // By 1.5, 1.22, 1.11, 1.05.
+        let drop = self.options.drop.powf(0.5_f64.powi(sampled as i32 - 1));
+        let near = |entry: &Entry| entry.time_us().is_some_and(|time| time <= best * drop);
         let again = |entry: &Entry| near(entry) || (!self.has_timestamps() && entry.samples().len() == 1);
         let wanted = |(_, entry): &(usize, &Entry)| again(entry) && entry.samples().len() < least_samples;
         let who: Vec<usize> = self.entries.iter().enumerate().filter(wanted).map(|(index, _)| index).collect();
+        let _busy = self.device.lock().await;
         self.sample(&who).await
     }
 
@@ -237,14 +259,15 @@ impl<'a> Race<'a> {
         }
         // How often each has to run is found out by running it a few times.
         let new: Vec<usize> = who.iter().copied().filter(|&index| self.entries[index].samples().is_empty()).collect();
-        let mut runs: Vec<(usize, u32)> = new.iter().map(|&index| (index, 2)).collect();
+        let first = self.entries.first().and_then(|first| first.samples().first()).map_or(2, |sample| sample.runs);
+        let mut runs: Vec<(usize, u32)> = new.iter().map(|&index| (index, (first / FIRST).max(2))).collect();
         for _ in 0..4 {
             let short: Vec<(usize, u32)> = std::mem::take(&mut runs);
             if short.is_empty() {
                 break;
             }
             for ((index, times), us) in self.passes(&short).await? {
-                if us >= self.options.least_us || times >= 4096 {
+                if us >= self.options.least_us * LONG_ENOUGH || times >= 4096 {
                     self.keep(index, Sample { runs: times, once_us: us, twice_us: None });
                 } else {
                     // Below a tick of the clock nothing is known but that it is short.

@@ -6,8 +6,8 @@
 //! better or time is up. Those near the best are timed more often before one is chosen. `--exhaustive` tries all; what a search misses of that
 //! is in BENCHMARKS.md.
 
-use crate::host::Host;
-use crate::race::{Entry, Outcome, Race};
+use crate::host::Worked;
+use crate::race::{Entry, Race};
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_engine::gpu::trial::TrialError;
 use tilewright_engine::kernels::KernelVariant;
@@ -61,11 +61,11 @@ pub async fn search(
     seeds: &[KernelVariant],
     space: &[KernelVariant],
     options: &SearchOptions,
-    host: &dyn Host,
+    host: &Worked<'_>,
 ) -> Result<Found, TrialError> {
-    let begun = host.clock_us();
+    let begun_us = host.worked_us();
     let is_over = |race: &Race<'_>| {
-        !options.exhaustive && (race.spent_us() >= options.gpu_us || host.clock_us() - begun >= options.all_us)
+        !options.exhaustive && (race.spent_us() >= options.gpu_us || host.worked_us() - begun_us >= options.all_us)
     };
     race.enter(&[current]).await?;
     let map = Map::new(space);
@@ -201,15 +201,10 @@ fn name(variant: &KernelVariant) -> String {
     format!("{variant:?}")
 }
 
-/// Whether a candidate can be used.
-pub(crate) fn is_right(entry: &Entry) -> bool {
-    matches!(entry.outcome, Outcome::Ok(_))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::race::Sample;
+    use crate::race::{Outcome, Sample};
 
     fn space() -> Vec<KernelVariant> {
         let mut space = Vec::new();

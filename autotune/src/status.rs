@@ -18,6 +18,12 @@ pub struct Status {
     pub budget_ms: f64,
     /// Milliseconds in all, compiling included but not waiting for the device to be idle.
     pub elapsed_ms: f64,
+    /// Of which: putting to use what was known.
+    pub adopting_ms: f64,
+    /// Of which: compiling and measuring variants.
+    pub tuning_ms: f64,
+    /// Of which: trying whole steps.
+    pub trying_ms: f64,
     /// Variants that were tried this time.
     pub measured: usize,
     /// Operations, in the order in which they are tuned.
@@ -97,6 +103,19 @@ pub enum OperationState {
 pub struct TrialStatus {
     /// Of what.
     pub phase: String,
+    /// Median speed after by median speed before; `None` where it was not run.
+    pub gain: Option<f64>,
+    /// How far the gain may be from 1 by chance.
+    pub noise: f64,
     /// What was changed, and what came of it.
     pub trial: Trial,
+}
+
+impl TrialStatus {
+    /// Of a phase, by its name.
+    pub(crate) fn new(phase: &str, trial: Trial) -> Self {
+        let speeds = trial.decode.as_ref().or(trial.prefill.as_ref());
+        let (gain, noise) = speeds.map_or((None, 0.0), |speeds| (speeds.gain(), speeds.noise()));
+        Self { phase: phase.to_owned(), gain, noise, trial }
+    }
 }

@@ -3,6 +3,7 @@
 
 mod lavapipe;
 
+use futures_util::lock::Mutex;
 use lavapipe::{Alone, gpu};
 use tilewright_autotune::{Entry, Outcome, Race, RaceOptions, space};
 use tilewright_engine::gpu::PlantedFault;
@@ -25,8 +26,8 @@ fn some(op: impl Into<TunedOp>, every: usize) -> Vec<KernelVariant> {
 }
 
 fn race(gpu: &Gpu, op: impl Into<TunedOp>, candidates: &[KernelVariant], options: RaceOptions) -> Vec<Entry> {
-    let host = Alone::new();
-    let mut race = Race::new(Trial::new(gpu, op), options, &host);
+    let (host, device) = (Alone::new(), Mutex::default());
+    let mut race = Race::new(Trial::new(gpu, op), options, &host, &device);
     pollster::block_on(race.enter(candidates)).unwrap();
     pollster::block_on(race.round(2)).unwrap();
     race.entries().to_vec()

@@ -17,7 +17,7 @@ use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions};
 use tilewright_tuning_db::exchange::export;
 use tilewright_tuning_db::store::MemoryStore;
-use tilewright_tuning_db::{Database, Entry, ImportRules, Item, Keeper, Outcome, Provenance};
+use tilewright_tuning_db::{Database, Entry, ImportRules, Item, Keeper, Outcome, Provenance, Verdict};
 
 const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
 
@@ -64,6 +64,19 @@ fn what_was_measured_is_known_the_next_time_and_what_has_changed_is_measured_aga
     assert_eq!((first.status.state, &first.status.error), (State::Done, &None));
     assert!(first.status.measured > first.status.operations.len(), "{}", first.status.measured);
     assert!(first.status.operations.iter().all(|op| op.state == OperationState::Measured && op.default_us.is_some()));
+
+    for op in &first.status.operations {
+        // Who is used is the fastest alone, or the reason names another who is.
+        let named = op.why.strip_prefix("Fastest alone is ");
+        assert_eq!(named.is_none(), op.why.starts_with("The fastest of "), "{}", op.why);
+        assert!(named.is_none_or(|named| !named.starts_with(&op.chosen.to_string())), "{}", op.why);
+    }
+    for shown in &first.status.trials {
+        let gain = shown.gain.expect("whole steps were run");
+        assert_eq!(shown.trial.verdict == Verdict::Kept, gain > 1.0 + shown.noise, "{shown:?}");
+    }
+    let Status { adopting_ms, tuning_ms, trying_ms, elapsed_ms, .. } = first.status;
+    assert!(tuning_ms > 0.0 && (adopting_ms + tuning_ms + trying_ms - elapsed_ms).abs() < 1.0);
 
     let second = tune(gpu(GpuOptions::default()), keeper(entries(&first.keeper)), quick());
     assert_eq!((second.status.state, second.status.measured), (State::Done, 0));

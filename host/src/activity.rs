@@ -1,11 +1,11 @@
-//! Whether anybody waits for an answer, for work that gives way.
+//! Whether something goes on that other work gives way to: somebody waits for an answer, or has said that it is to pause.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// Whether a service has requests. Clones say the same.
+/// A state that is busy or not, and can be waited for. Clones say the same.
 #[derive(Clone, Debug, Default)]
 pub struct Activity(Rc<Inner>);
 
@@ -16,12 +16,12 @@ struct Inner {
 }
 
 impl Activity {
-    /// Whether there are requests.
+    /// Whether it is busy now.
     pub fn is_busy(&self) -> bool {
         self.0.busy.get()
     }
 
-    /// Resolves when there are none.
+    /// Resolves when it is not.
     pub async fn idle(&self) {
         poll_fn(|context| {
             if !self.is_busy() {
@@ -33,7 +33,8 @@ impl Activity {
         .await;
     }
 
-    pub(crate) fn set(&self, busy: bool) {
+    /// Begins or ends it.
+    pub fn set(&self, busy: bool) {
         if self.0.busy.replace(busy) != busy && !busy {
             self.0.wakers.take().into_iter().for_each(Waker::wake);
         }

@@ -110,9 +110,11 @@ impl Service {
         self
     }
 
-    /// Whether anybody waits for an answer, for work that gives way.
-    pub fn activity(&self) -> Activity {
-        self.activity.clone()
+    /// Is busy while anybody waits for an answer, for work that gives way.
+    #[must_use]
+    pub fn with_activity(mut self, activity: Activity) -> Self {
+        self.activity = activity;
+        self
     }
 
     /// The text side: tokenizer, chat template, defaults.

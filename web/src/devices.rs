@@ -5,15 +5,14 @@
 //! the CPU at once, while attempts at the GPU are made beside it: the first that succeeds, weights and all, takes over.
 //! Weights are read again through the same files, which by then are in the browser's storage.
 
+use crate::device_shim;
 use crate::pools::{Opened, Pools};
-use crate::subgroups;
 use crate::tuning::Tuning;
 use gloo_timers::future::sleep;
 use js_sys::Function;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use tilewright_engine::gpu::TunableExecutor;
 use tilewright_engine::{Device, Gpu, GpuError, GpuOptions, LoadOptions, MemoryUse};
 use tilewright_host::{BackOff, LoadError, ModelFiles, ModelLayout, Progress, Weights, load_weights};
 use tilewright_plan::Executor;
@@ -24,7 +23,7 @@ use wasm_bindgen::prelude::*;
 pub(crate) async fn first(name: &str, software: bool) -> Result<Gpu, GpuError> {
     // Apple's GPUs have no instruction for four products of bytes.
     let integers = Some(!software && !name.starts_with("Apple"));
-    subgroups::open(GpuOptions { software: Some(software), integers, ..GpuOptions::default() }).await
+    device_shim::open(GpuOptions { software: Some(software), integers, ..GpuOptions::default() }).await
 }
 
 /// What the user wants.
@@ -73,10 +72,8 @@ pub(crate) struct Devices {
     pub(crate) returned: RefCell<Option<Weights>>,
     /// Somebody waits for the GPU.
     pub(crate) watched: RefCell<bool>,
-    /// The executor of the moment for a tuner that is yet to come.
-    pub(crate) tunable: RefCell<Option<TunableExecutor>>,
-    /// Who is told of another.
-    pub(crate) tuning: RefCell<Weak<Tuning>>,
+    /// Is told of every executor.
+    pub(crate) tuning: Rc<Tuning>,
     /// Says that the executor is to be replaced, and why.
     pub(crate) replace: Box<dyn Fn(String)>,
     pub(crate) pool_progress: Function,
@@ -219,10 +216,7 @@ impl Devices {
     }
 
     fn note(&self, weights: &Weights, name: String, on_gpu: bool, notice: Option<String>) {
-        match self.tuning.borrow().upgrade() {
-            Some(tuning) => tuning.attach(weights.tunable.clone()),
-            None => *self.tunable.borrow_mut() = weights.tunable.clone(),
-        }
+        self.tuning.attach(weights.tunable.clone());
         *self.current.borrow_mut() = Some(Current { name, on_gpu, memory: weights.memory, notice });
     }
 }

@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use tilewright_api::ApiError;
 use tilewright_host::{
-    ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, Phase, Progress, RequestId, Service,
+    Activity, ClientId, Endpoint, Input, LoadError, ModelFiles, ModelLayout, Phase, Progress, RequestId, Service,
 };
 use tilewright_web_io::{Callback, JsModelFiles, Loading, json, thrown};
 use wasm_bindgen::prelude::*;
@@ -54,6 +54,8 @@ pub async fn load(
     let (inputs, queue) = mpsc::unbounded();
     let (replace, files): (_, Rc<dyn ModelFiles>) = (inputs.clone(), Rc::new(files));
     let facts = adapter.as_ref().map(Adapter::facts).unwrap_or_default();
+    let activity = Activity::default();
+    let tuning = Rc::new(Tuning::new(id.clone(), tuning, &facts, store, activity.clone()));
     let devices = Rc::new(Devices {
         choice: Choice::read(choice),
         files: Rc::clone(&files),
@@ -65,18 +67,18 @@ pub async fn load(
         current: RefCell::default(),
         returned: RefCell::default(),
         watched: RefCell::default(),
-        tunable: RefCell::default(),
-        tuning: RefCell::default(),
+        tuning: Rc::clone(&tuning),
         replace: Box::new(move |reason| {
             // An engine that has ended needs none.
             let _ = replace.unbounded_send(Input::ExecutorGone { reason });
         }),
         pool_progress: progress.clone(),
     });
-    let service = start(&id, &devices, &Callback(progress)).await.map_err(|error| thrown(&ApiError::from(&error)))?;
-    let tuning = Rc::new(Tuning::open(id.clone(), tuning, &facts, store, service.activity()).await);
-    tuning.attach(devices.tunable.take());
-    *devices.tuning.borrow_mut() = Rc::downgrade(&tuning);
+    let service = start(&id, &devices, &Callback(progress)).await.map_err(|error| {
+        tuning.end();
+        thrown(&ApiError::from(&error))
+    })?;
+    let service = service.with_activity(activity);
     let about = About { id, devices: Rc::downgrade(&devices), model: ModelInfo::of(&service) };
     let service = service.with_executor_source(move || Rc::clone(&devices).another());
     Ok(Engine::run(about, service, (inputs, queue), Callback(output), tuning))

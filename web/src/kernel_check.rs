@@ -3,7 +3,7 @@
 //! The tests call this in a page, as they do [`logits`](crate::logits); it needs no worker. Nothing is thrown because a kernel
 //! is wrong or refused: that is what the answer says.
 
-use crate::subgroups;
+use crate::device_shim;
 use serde::{Deserialize, Serialize};
 use tilewright_api::ApiError;
 use tilewright_autotune::check::{Verdict, selection};
@@ -112,7 +112,7 @@ pub async fn check_kernels(request: String) -> Result<String, JsValue> {
 async fn check(request: &Request) -> Result<Report, GpuError> {
     // Kernels as on a real GPU, also where a program pretends to be one.
     let options = GpuOptions { software: Some(false), refuse: request.refuse.clone(), ..GpuOptions::default() };
-    let gpu = if request.subgroups { subgroups::open(options).await? } else { Gpu::request(&options).await? };
+    let gpu = if request.subgroups { device_shim::open(options).await? } else { Gpu::request(&options).await? };
     let checks = all(&gpu, request).await;
     gpu.destroy();
     let checks = checks?;

@@ -20,13 +20,13 @@
 
 pub mod bench;
 mod clock;
+mod device_shim;
 mod devices;
 pub mod engine;
 pub mod kernel_check;
 pub mod logits;
 mod messages;
 pub mod pools;
-mod subgroups;
 mod tuning;
 pub mod tuning_store;
 

@@ -7,12 +7,12 @@
 use crate::clock::clock;
 use crate::tuning_store::JsTuningStore;
 use futures_util::FutureExt;
-use futures_util::future::{AbortHandle, LocalBoxFuture, abortable};
+use futures_util::future::{AbortHandle, LocalBoxFuture, Shared, abortable};
 use futures_util::lock::Mutex;
 use gloo_timers::future::sleep;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 use tilewright_api::ApiError;
@@ -22,14 +22,12 @@ use tilewright_autotune::{Host, Options, Place, Status, Tuner};
 use tilewright_engine::gpu::TunableExecutor;
 use tilewright_host::Activity;
 use tilewright_tuning_db::exchange::export;
-use tilewright_tuning_db::store::MemoryStore;
 use tilewright_tuning_db::{Browser, Database, Device, ImportReport, ImportRules, Keeper, Provenance, builtin};
 
 /// The first question goes first.
 const BEGIN_AFTER: Duration = Duration::from_millis(1500);
 /// After an answer there may be another question.
 const SETTLE: Duration = Duration::from_millis(300);
-const WHILE_PAUSED: Duration = Duration::from_millis(100);
 /// Timestamps in browsers are rounded so, against timing attacks.
 const TIMESTAMP_QUANTUM_NS: f64 = 100_000.0;
 
@@ -115,7 +113,8 @@ pub(crate) struct Tuning {
     /// Whether anything is measured without being asked for.
     auto: bool,
     place: Place,
-    keeper: Rc<Mutex<Keeper>>,
+    /// Opened when it is first asked: reading storage and what comes with the package would delay a first answer.
+    keeper: Shared<LocalBoxFuture<'static, Rc<Mutex<Keeper>>>>,
     gate: Rc<Gate>,
     status: RefCell<Status>,
     executor: RefCell<Option<TunableExecutor>>,
@@ -125,14 +124,16 @@ pub(crate) struct Tuning {
 /// Whose turn it is.
 pub(crate) struct Gate {
     clock: Box<dyn Fn() -> Duration>,
-    activity: Activity,
-    paused: Cell<bool>,
+    /// Somebody waits for an answer.
+    answering: Activity,
+    /// Somebody has said so.
+    paused: Activity,
 }
 
 impl Gate {
     /// Of a tuner that gives way to this.
-    pub(crate) fn new(activity: Activity) -> Self {
-        Self { clock: Box::new(clock()), activity, paused: Cell::new(false) }
+    pub(crate) fn new(answering: Activity) -> Self {
+        Self { clock: Box::new(clock()), answering, paused: Activity::default() }
     }
 }
 
@@ -148,14 +149,12 @@ impl Host for Gate {
     fn turn(&self) -> LocalBoxFuture<'_, ()> {
         async {
             loop {
-                if self.paused.get() {
-                    sleep(WHILE_PAUSED).await;
-                } else if self.activity.is_busy() {
-                    self.activity.idle().await;
-                    sleep(SETTLE).await;
-                } else {
+                self.paused.idle().await;
+                if !self.answering.is_busy() {
                     return;
                 }
+                self.answering.idle().await;
+                sleep(SETTLE).await;
             }
         }
         .boxed_local()
@@ -163,22 +162,19 @@ impl Host for Gate {
 }
 
 impl Tuning {
-    /// Of a model's engine; `facts` is JSON of `AdapterFacts`, and `mode` `auto` or `off`.
-    pub(crate) async fn open(model: String, mode: &str, facts: &str, store: JsTuningStore, activity: Activity) -> Self {
+    /// Of a model's engine, giving way to `activity`; `facts` is JSON of `AdapterFacts`, and `mode` `auto` or `off`.
+    pub(crate) fn new(model: String, mode: &str, facts: &str, store: JsTuningStore, activity: Activity) -> Self {
         let place = place(facts);
-        let nothing = Keeper::open(Box::new(MemoryStore::default()), Database::default()).await;
-        let keeper = Rc::new(Mutex::new(nothing));
-        // Storage may take long to answer, or not at all: nobody waits for it but those who ask of the tuner.
-        let opening = Rc::clone(&keeper);
-        wasm_bindgen_futures::spawn_local(async move {
-            let mut keeper = opening.lock().await;
-            *keeper = Keeper::open(Box::new(store), builtin::database().unwrap_or_default()).await;
-            keeper.forget_stale(&current_kernels()).await;
-        });
         Self {
             model,
             auto: mode != "off",
-            keeper,
+            keeper: async {
+                let mut keeper = Keeper::open(Box::new(store), builtin::database().unwrap_or_default()).await;
+                keeper.forget_stale(&current_kernels()).await;
+                Rc::new(Mutex::new(keeper))
+            }
+            .boxed_local()
+            .shared(),
             gate: Rc::new(Gate::new(activity)),
             status: RefCell::new(Status {
                 device: place.device.clone(),
@@ -218,7 +214,7 @@ impl Tuning {
             (status.state, status.error) = (State::Adopting, None);
         }
         let (weak, gate) = (Rc::downgrade(self), Rc::clone(&self.gate));
-        let (keeper, place) = (Rc::clone(&self.keeper), self.place.clone());
+        let (keeper, place) = (self.keeper.clone(), self.place.clone());
         let options = Options { model: self.model.clone(), ..options };
         let (tuning, handle) = abortable(async move {
             sleep(after).await;
@@ -227,7 +223,7 @@ impl Tuning {
                     tuning.status.replace(status.clone());
                 }
             };
-            Tuner::new(executor, keeper, place, options, &*gate, &tell).run().await;
+            Tuner::new(executor, keeper.await, place, options, &*gate, &tell).run().await;
         });
         *self.running.borrow_mut() = Some(handle);
         wasm_bindgen_futures::spawn_local(tuning.map(drop));
@@ -264,11 +260,12 @@ impl Tuning {
             Command::Resume => self.gate.paused.set(false),
             Command::Reset => {
                 self.stop();
-                self.keeper.lock().await.reset().await;
+                self.keeper().await.lock().await.reset().await;
                 self.begin(Options { adopt_only: true, ..Options::default() }, Duration::ZERO);
             }
             Command::Export => {
-                let keeper = self.keeper.lock().await;
+                let keeper = self.keeper().await;
+                let keeper = keeper.lock().await;
                 let mut own = Database::default();
                 for entry in keeper.database().entries().filter(|entry| entry.provenance != Provenance::BuiltIn) {
                     own.insert(entry.clone());
@@ -283,7 +280,7 @@ impl Tuning {
                     now_ms: Some(self.gate.now_ms()),
                     ..ImportRules::default()
                 };
-                let taken = self.keeper.lock().await.import(file.as_bytes(), &rules).await;
+                let taken = self.keeper().await.lock().await.import(file.as_bytes(), &rules).await;
                 let taken = taken.map_err(|error| ApiError::invalid("file", error.to_string()))?;
                 report = Some(told(&taken));
                 self.begin(Options { adopt_only: true, ..Options::default() }, Duration::ZERO);
@@ -293,8 +290,13 @@ impl Tuning {
         Ok(serde_json::to_value(&answer).unwrap_or_default())
     }
 
+    async fn keeper(&self) -> Rc<Mutex<Keeper>> {
+        self.keeper.clone().await
+    }
+
     async fn told(&self) -> Told {
-        let keeper = self.keeper.lock().await;
+        let keeper = self.keeper().await;
+        let keeper = keeper.lock().await;
         let mut records = [0; 3];
         for (_, provenance) in keeper.database().records() {
             records[match provenance {
@@ -307,8 +309,8 @@ impl Tuning {
         status.troubles = keeper.troubles().iter().map(ToString::to_string).collect();
         Told {
             status,
-            paused: self.gate.paused.get(),
-            waiting: self.gate.activity.is_busy(),
+            paused: self.gate.paused.is_busy(),
+            waiting: self.gate.answering.is_busy(),
             available: self.executor.borrow().is_some(),
             records,
         }

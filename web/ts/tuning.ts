@@ -83,6 +83,10 @@ export interface Speeds {
 /** What a change did to whole steps. */
 export interface TuningTrial {
   phase: string;
+  /** Median speed after by median speed before; null where it was not run. */
+  gain: number | null;
+  /** How far the gain may be from 1 by chance. */
+  noise: number;
   trial: {
     changes: { shape: OperationShape; from: KernelVariant; to: KernelVariant }[];
     decode?: Speeds;
@@ -105,7 +109,11 @@ export interface TuningStatus {
   browser: TunedBrowser;
   spent_ms: number;
   budget_ms: number;
+  /** In all, compiling included: putting to use what was known, measuring variants, trying whole steps. */
   elapsed_ms: number;
+  adopting_ms: number;
+  tuning_ms: number;
+  trying_ms: number;
   /** Variants that were tried this time. */
   measured: number;
   operations: TunedOperation[];

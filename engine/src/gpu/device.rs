@@ -298,6 +298,11 @@ impl Gpu {
         self.ahead.as_ref()
     }
 
+    /// Whether kernels are compiled beside what the device does.
+    pub fn compiles_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
     /// Whether passes can be timed.
     pub fn has_timestamps(&self) -> bool {
         self.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)

@@ -1,7 +1,6 @@
 //! A kernel bound to buffers: all that can be settled before a step is known.
 
 use super::Gpu;
-use super::ahead::AheadKernel;
 use super::pipelines::{BindingKinds, Compiled, Pipelines};
 use super::tuned_op::TunedOp;
 use crate::graph::RowSet;
@@ -91,9 +90,14 @@ impl Dispatch {
         index
     }
 
-    /// What of that is yet to be compiled.
-    pub(super) fn missing(&self, gpu: &Gpu, pipelines: &Pipelines, rows: u32) -> Option<AheadKernel> {
-        pipelines.missing(gpu, &self.kinds, &self.variant(gpu, pipelines, rows), &self.shape)
+    /// That kernel, for [`Pipelines::compile_ahead`].
+    pub(super) fn wanted(
+        &self,
+        gpu: &Gpu,
+        pipelines: &Pipelines,
+        rows: u32,
+    ) -> (&BindingKinds, KernelVariant, &KernelShape) {
+        (&self.kinds, self.variant(gpu, pipelines, rows), &self.shape)
     }
 
     /// What was chosen for so many rows, or the default.

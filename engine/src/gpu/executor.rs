@@ -4,7 +4,6 @@
 //! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back when they, or
 //! log-probabilities, are asked for.
 
-use super::ahead::AheadKernel;
 use super::binder::{Binder, Form, Rung};
 use super::dispatch::{Counts, Dispatch, Kernel};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
@@ -95,20 +94,16 @@ impl GpuExecutor {
                 (Form::Integers, FEW_ROWS, FEW_ROWS),
                 (Form::Many, capacity.max_rows, memory.max_outputs),
             ];
+            let of = |(form, rows, outputs): (Form, u32, u32)| {
+                let bodies = bodies[form as usize].iter().map(move |dispatch| (dispatch, rows));
+                bodies.chain(heads[form as usize].iter().map(move |dispatch| (dispatch, outputs)))
+            };
+            let all = forms.into_iter().flat_map(of).chain(sampler.all().map(|dispatch| (&*dispatch, 1)));
+            let ahead =
+                pipelines.compile_ahead(&gpu, all.map(|(dispatch, rows)| dispatch.wanted(&gpu, &pipelines, rows)));
             // Kept until all are made.
-            let _ahead = match gpu.ahead() {
-                Some(ahead) => {
-                    let of = |(form, rows, outputs): (Form, u32, u32)| {
-                        let bodies = bodies[form as usize].iter().map(move |dispatch| (dispatch, rows));
-                        bodies.chain(heads[form as usize].iter().map(move |dispatch| (dispatch, outputs)))
-                    };
-                    let mut kernels: Vec<AheadKernel> = Vec::new();
-                    for (dispatch, rows) in forms.into_iter().flat_map(of).chain(sampler.all().map(|d| (&*d, 1))) {
-                        let missing = dispatch.missing(&gpu, &pipelines, rows);
-                        kernels.extend(missing.filter(|kernel| !kernels.contains(kernel)));
-                    }
-                    Some(ahead.compile(kernels).await)
-                }
+            let _ahead = match ahead {
+                Some(compiling) => Some(compiling.await),
                 None => None,
             };
             for (form, rows, outputs) in forms {

@@ -8,12 +8,12 @@
 //! loaded, [`Pipelines::look`] asks without waiting for those that a step's number of rows called for later.
 
 use super::Gpu;
-use super::ahead::AheadKernel;
+use super::ahead::{AheadKernel, Compiling};
 use super::choices::Choices;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{KernelShape, render};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -122,16 +122,32 @@ impl Pipelines {
         self.layouts.entry(kinds.clone()).or_insert_with(make).clone()
     }
 
-    /// What is yet to be compiled for a variant, for [`CompileAhead`](super::ahead::CompileAhead).
-    pub(super) fn missing(
+    /// Has what is not compiled yet compiled beside each other, where the device's owner knows how: the kernels that dispatches and
+    /// trials are about to ask for. Most layers of a model want the same, so each is rendered once. What this resolves to keeps
+    /// them until they are asked for.
+    pub(super) fn compile_ahead<'a>(
         &self,
         gpu: &Gpu,
-        kinds: &BindingKinds,
-        variant: &KernelVariant,
-        shape: &KernelShape,
-    ) -> Option<AheadKernel> {
-        let source = render(variant, shape).ok().filter(|source| !self.compiled.contains_key(source))?;
-        Some(AheadKernel::new(gpu.planted(variant, &source).into_owned(), kinds))
+        wanted: impl IntoIterator<Item = (&'a BindingKinds, KernelVariant, &'a KernelShape)>,
+    ) -> Option<Compiling> {
+        let ahead = gpu.ahead()?;
+        let mut unique: Vec<(&BindingKinds, KernelVariant, &KernelShape)> = Vec::new();
+        for kernel in wanted {
+            if !unique.contains(&kernel) {
+                unique.push(kernel);
+            }
+        }
+        let mut sources = HashSet::new();
+        let missing: Vec<AheadKernel> = unique
+            .into_iter()
+            .filter_map(|(kinds, variant, shape)| {
+                let source = render(&variant, shape).ok().filter(|source| !self.compiled.contains_key(source))?;
+                let kernel = AheadKernel::new(gpu.planted(&variant, &source).into_owned(), kinds);
+                sources.insert(source).then_some(kernel)
+            })
+            .collect();
+        // One alone is compiled no sooner.
+        (missing.len() > 1).then(|| ahead.compile(missing))
     }
 
     pub(super) fn pipeline(

@@ -4,7 +4,7 @@
 //! step on, once the device has said that it takes it. A variant that is refused changes nothing.
 
 use super::GpuError;
-use super::ahead::{AheadKernel, Compiling};
+use super::ahead::Compiling;
 use super::dispatch::Dispatch;
 use super::executor::{GpuExecutor, form_of};
 use super::tuned_op::TunedOp;
@@ -85,6 +85,14 @@ impl TunableExecutor {
         operations
     }
 
+    /// What computes an operation now; `None` where no step has it.
+    pub fn current(&self, op: &TunedOp) -> Option<KernelVariant> {
+        let executor = self.0.borrow();
+        let dispatches = executor.bodies.iter().chain(&executor.heads).flatten().chain([executor.sampler.scan()]);
+        let mut concerned = dispatches.filter(|dispatch| TunedOp::of(dispatch, op.rows()) == Some(*op));
+        concerned.next().map(|dispatch| dispatch.variant(&executor.gpu, &executor.pipelines, op.rows()))
+    }
+
     /// Has operations computed by other variants from the next step on; with `None`, by the default. All of them or, when the
     /// device refuses one, none.
     ///
@@ -124,21 +132,13 @@ impl TunableExecutor {
 
     fn compile_ahead(&self, choices: &[(TunedOp, Option<KernelVariant>)]) -> Option<Compiling> {
         let executor = &mut *self.0.borrow_mut();
-        let ahead = executor.gpu.ahead()?.clone();
-        let mut kernels: Vec<AheadKernel> = Vec::new();
-        for &(op, variant) in choices {
-            let Some(variant) = variant else { continue };
-            let dispatches = executor.bodies.iter_mut().chain(&mut executor.heads).flatten();
-            for dispatch in dispatches.chain(executor.sampler.all()) {
-                if TunedOp::of(dispatch, op.rows()) == Some(op) {
-                    let (kinds, shape) = (&dispatch.kinds, &dispatch.shape);
-                    let variant = dispatch.meant(variant);
-                    let missing = executor.pipelines.missing(&executor.gpu, kinds, &variant, shape);
-                    kernels.extend(missing.filter(|kernel| !kernels.contains(kernel)));
-                }
-            }
-        }
-        (kernels.len() > 1).then(|| ahead.compile(kernels))
+        let sampler = executor.sampler.all().map(|dispatch| &*dispatch);
+        let dispatches: Vec<_> = executor.bodies.iter().chain(&executor.heads).flatten().chain(sampler).collect();
+        let of = |&(op, variant): &(TunedOp, Option<KernelVariant>)| {
+            let concerned = dispatches.iter().filter(move |dispatch| TunedOp::of(dispatch, op.rows()) == Some(op));
+            concerned.filter_map(move |dispatch| Some((&dispatch.kinds, dispatch.meant(variant?), &dispatch.shape)))
+        };
+        executor.pipelines.compile_ahead(&executor.gpu, choices.iter().flat_map(of))
     }
 
     /// Submits a step that serves nobody; `false` while steps are in flight that do. See [`Rehearsal`].

@@ -1,7 +1,6 @@
-import type { TunedOperation, TuningStatus, TuningTrial } from "tilewright";
+import type { TuningStatus } from "tilewright";
 import { expect, test } from "vitest";
-import type { Tried } from "./records";
-import { change, clockWords, errorWords, marks, micros, stateWords, timeLeft, whyWords } from "./words";
+import { clockWords, errorWords, marks, medians, micros, stateWords, timeLeft } from "./words";
 
 const status = {
   state: "tuning",
@@ -63,56 +62,8 @@ test("an axis has round times, at most six of them unless it spans as many power
   expect(marks(0.8, 2.2)).toEqual([1, 1.5, 2]);
 });
 
-test("a gain comes with its noise: two standard errors of the medians, at least a hundredth", () => {
-  const speeds = { tokens: 8, sequences: 1, before_tokens_per_s: [90, 100, 110], after_tokens_per_s: [110, 120, 130] };
-  const { before, after, runs, noise } = change(speeds)!;
-  expect([before, after, runs]).toEqual([100, 120, 3]);
-  // Both spread by 14.826: 2 * 1.2533 / sqrt(3) * hypot(14.826 / 100, 14.826 / 120).
-  expect(noise).toBeCloseTo(0.2793, 4);
-  expect(change({ ...speeds, before_tokens_per_s: [100], after_tokens_per_s: [101] })!.noise).toBe(0.01);
-  expect(change({ ...speeds, after_tokens_per_s: [] })).toBeUndefined();
-});
-
-test("why another variant is used than the one that is fastest alone", () => {
-  const variant = (threads: number): { kernel: string; parameters: { threads: number } } => ({
-    kernel: "matvec",
-    parameters: { threads },
-  });
-  const shape = { op: "product_gate", quantization: "q4_32", dtype: "f32", n: 160, k: 64, m: 1 };
-  const tried = (threads: number, us: number): Tried => ({
-    ...variant(threads),
-    us,
-    outcome: "ok",
-    samples: 5,
-    error: 0,
-    tolerance: 1,
-    note: "",
-    takenAtMs: 0,
-  });
-  const operation = {
-    label: "product",
-    phase: "one answer",
-    shape,
-    share: 1,
-    state: "measured",
-    tried: 2,
-    space: 2,
-    default: variant(1),
-    chosen: variant(1),
-    default_us: 20,
-    chosen_us: 20,
-    why: "The fastest of 2 variants.",
-  } satisfies TunedOperation;
-  const trial = (verdict: "kept" | "reverted", threads: number): TuningTrial => ({
-    phase: "one answer",
-    trial: { changes: [{ shape, from: variant(1), to: variant(threads) }], verdict, taken_at_ms: 0 },
-  });
-  const slower = [tried(1, 20), tried(8, 10)];
-  expect(whyWords(operation, [tried(1, 10), tried(8, 20)], [])).toBe(operation.why);
-  expect(whyWords(operation, [], [])).toBe(operation.why);
-  expect(whyWords(operation, slower, [trial("reverted", 8)])).toMatch(
-    /^Fastest alone is matvec · threads 8, with 10 µs\. It was taken back/,
-  );
-  expect(whyWords(operation, slower, [trial("reverted", 4)])).toMatch(/no trial has shown/);
-  expect(whyWords(operation, slower, [])).toMatch(/no trial has shown/);
+test("of alternating runs the medians count, and of unequal sides the shorter one", () => {
+  const speeds = { tokens: 8, sequences: 1, before_tokens_per_s: [90, 100, 110], after_tokens_per_s: [130, 120] };
+  expect(medians(speeds)).toEqual({ before: 100, after: 125, runs: 2 });
+  expect(medians({ ...speeds, after_tokens_per_s: [] })).toBeUndefined();
 });

@@ -1,7 +1,7 @@
 // Where a tuning stands, in words.
-import type { Speeds, TunedDevice, TunedOperation, TuningStatus, TuningTrial } from "tilewright";
+import type { Speeds, TunedDevice, TunedOperation, TuningStatus } from "tilewright";
 import { count, counted, duration } from "../figures";
-import { type Clock, type Tried, median, sameVariant, shapeKey, variantWords } from "./records";
+import { type Clock, median } from "./records";
 
 export type Standing = "none" | "failed" | "paused" | "waiting" | "working" | "done" | "idle";
 
@@ -120,50 +120,12 @@ export function marks(least: number, most: number): number[] {
   return candidates.find(({ length }) => length <= 6) ?? candidates.at(-1)!;
 }
 
-export interface Change {
-  before: number;
-  after: number;
-  runs: number;
-  /** How far the gain may be from 1 by chance, as the tuner reckons it when it decides (trial.rs of tuning-db). */
-  noise: number;
-}
-
-/** Medians of alternating runs. */
-export function change(speeds: Speeds): Change | undefined {
+/** Medians of alternating runs, in tokens per second, and how many there were of each. */
+export function medians(speeds: Speeds): { before: number; after: number; runs: number } | undefined {
   const before = median(speeds.before_tokens_per_s);
   const after = median(speeds.after_tokens_per_s);
   if (before === undefined || after === undefined) return undefined;
-  const runs = Math.min(speeds.before_tokens_per_s.length, speeds.after_tokens_per_s.length);
-  const error = Math.hypot(medianError(speeds.before_tokens_per_s), medianError(speeds.after_tokens_per_s));
-  return { before, after, runs, noise: Math.max(2 * error, 0.01) };
-}
-
-/** Standard error of a median, relative to it, from the median absolute deviation. */
-function medianError(samples: readonly number[]): number {
-  const middle = median(samples);
-  if (middle === undefined) return 0;
-  const spread = 1.4826 * (median(samples.map((sample) => Math.abs(sample - middle))) ?? 0);
-  return (1.2533 * spread) / middle / Math.sqrt(samples.length);
-}
-
-/**
- * Why a variant is used. The tuner says what is fastest alone; where another one is used, that alone would be an answer to
- * another question.
- */
-export function whyWords(
-  { shape, chosen, why }: TunedOperation,
-  tried: readonly Tried[],
-  trials: readonly TuningTrial[],
-): string {
-  const right = tried.filter((each): each is Tried & { us: number } => each.outcome === "ok" && each.us !== undefined);
-  const fastest = right.reduce<(typeof right)[number] | undefined>((a, b) => (a && a.us <= b.us ? a : b), undefined);
-  if (!fastest || sameVariant(fastest, chosen) || !right.some((each) => sameVariant(each, chosen))) return why;
-  const of = ({ trial }: TuningTrial): boolean =>
-    trial.changes.some((change) => shapeKey(change.shape) === shapeKey(shape) && sameVariant(change.to, fastest));
-  const alone = `Fastest alone is ${variantWords(fastest)}, with ${micros(fastest.us)}.`;
-  return trials.some((each) => each.trial.verdict === "reverted" && of(each))
-    ? `${alone} It was taken back: whole steps were not faster with it beyond the noise.`
-    : `${alone} It is not used, as no trial has shown that whole steps are faster with it.`;
+  return { before, after, runs: Math.min(speeds.before_tokens_per_s.length, speeds.after_tokens_per_s.length) };
 }
 
 /** Operations by phase, both in the order given. */

@@ -127,26 +127,31 @@ impl Trial {
         self.stopwatch.is_some()
     }
 
-    /// Has variants compiled beside each other, where somebody can; each is still to be asked for, and is then there at once.
+    /// Makes the operands that variants need, unless that was done before.
     ///
     /// # Errors
-    /// When the device has no memory for operands, or fails.
-    pub async fn compile_ahead(&mut self, variants: &[KernelVariant]) -> Result<(), TrialError> {
-        let Some(ahead) = self.gpu.ahead().cloned() else { return Ok(()) };
-        let mut kernels = Vec::new();
+    /// When the device has no memory for them, or fails.
+    pub async fn prepare(&mut self, variants: &[KernelVariant]) -> Result<(), TrialError> {
         for variant in variants {
             let key = key(variant);
             if !self.operands.contains_key(&key) {
                 let operands = self.make(variant).await?;
                 self.operands.insert(key, operands);
             }
-            let Operands { kinds, shape, .. } = &self.operands[&key];
-            kernels.extend(self.pipelines.missing(&self.gpu, kinds, variant, shape));
-        }
-        if kernels.len() > 1 {
-            self.ahead = Some(ahead.compile(kernels).await);
         }
         Ok(())
+    }
+
+    /// Has variants compiled beside each other, where somebody can; each is still to be asked for, and is then there at once. What
+    /// has no operands yet is left out.
+    pub async fn compile_ahead(&mut self, variants: &[KernelVariant]) {
+        let wanted = variants.iter().filter_map(|variant| {
+            let Operands { kinds, shape, .. } = self.operands.get(&key(variant))?;
+            Some((kinds, *variant, shape))
+        });
+        if let Some(compiling) = self.pipelines.compile_ahead(&self.gpu, wanted) {
+            self.ahead = Some(compiling.await);
+        }
     }
 
     /// Compiles a variant, unless that was done before.
@@ -157,12 +162,8 @@ impl Trial {
         if self.compiled.contains_key(variant) {
             return Ok(());
         }
-        let key = key(variant);
-        if !self.operands.contains_key(&key) {
-            let operands = self.make(variant).await?;
-            self.operands.insert(key, operands);
-        }
-        let operands = &self.operands[&key];
+        self.prepare(&[*variant]).await?;
+        let operands = &self.operands[&key(variant)];
         let pipeline = self.pipelines.pipeline(&self.gpu, &operands.kinds, variant, &operands.shape).pipeline;
         if let Some((_, reason)) = self.pipelines.refusal().await {
             return Err(TrialError::Refused { variant: *variant, reason });

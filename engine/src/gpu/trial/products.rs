@@ -1,6 +1,6 @@
 //! Operands of matrix products.
 //!
-//! The matrix repeats a few hundred random rows and the input a few, so that the twin has the right answer to all of it in
+//! The matrix repeats some dozen random rows and the input a few, so that the twin has the right answer to all of it in a few
 //! milliseconds. What repeats is written once and copied on the device.
 
 use super::{EPS, MOST_COPIES, Operands, Random, Trial, close, compared_rows};
@@ -19,10 +19,9 @@ use crate::kernels::source::{HeadsShape, KernelShape, ProductShape, WeightShape,
 use crate::weights::{TensorLayout, WeightFormat, WeightRows};
 use half::f16;
 
-/// Distinct rows of a matrix.
-const PERIOD: u32 = 251;
-/// Distinct rows of an input.
-const INPUT_PERIOD: u32 = 13;
+/// Distinct rows of a matrix, and of an input: primes, so that no tile of a power of two gets the right answer from the wrong row.
+const PERIOD: u32 = 61;
+const INPUT_PERIOD: u32 = 7;
 
 impl ProductOp {
     fn layout(&self) -> TensorLayout {

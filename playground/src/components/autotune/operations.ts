@@ -5,7 +5,7 @@ import { LitElement, css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import type { Speeds, TunedOperation, TuningTrial } from "tilewright";
 import { type Records, sameVariant, shapeKey, variantWords } from "../../autotune/records";
-import { change, gain, micros, times, whyWords } from "../../autotune/words";
+import { gain, medians, micros, times } from "../../autotune/words";
 import { count, counted, rate } from "../../figures";
 import { base } from "../shared";
 import "./details";
@@ -235,8 +235,7 @@ export class Operations extends LitElement {
           ${gained === undefined ? "–" : times(gained)}
         </td>
         <td class="words">
-          <span class="variant">${variantWords(chosen)}</span
-          ><span class="why">${whyWords(operation, known, this.trials)}</span>
+          <span class="variant">${variantWords(chosen)}</span><span class="why">${operation.why}</span>
         </td>
       </tr>
       ${
@@ -254,10 +253,11 @@ export class Operations extends LitElement {
     if (this.trials.length === 0) return nothing;
     return html`<ul class="trials" aria-label="Tokens per second before and after">
       ${this.trials.map(
-        ({ trial }) =>
+        ({ trial, gain: gained, noise }) =>
           html`<li>
             ${trial.decode ? speeds("Decoding", trial.decode) : nothing}
             ${trial.prefill ? speeds("Reading", trial.prefill) : nothing}
+            ${gained === null ? nothing : html`<small>${gainWords(gained, noise)}</small>`}
             <b>${trial.verdict === "kept" ? "Kept" : "Taken back"}</b>
             <small>${counted(trial.changes.length, "change")}, in whole steps</small>
           </li>`,
@@ -273,12 +273,12 @@ export class Operations extends LitElement {
 }
 
 function speeds(what: string, measured: Speeds) {
-  const found = change(measured);
+  const found = medians(measured);
   if (!found) return nothing;
-  const { before, after, runs, noise } = found;
-  return html`${what}: ${rate(before)} tokens/s before, <b>${rate(after)} tokens/s</b> after
-    <small
-      >(${times(after / before)}; by chance ${count(100 * noise, noise < 0.1 ? 1 : 0)} % either way; medians of
-      ${counted(runs, "run")} each).</small
-    > `;
+  return html`${what}: ${rate(found.before)} tokens/s before, <b>${rate(found.after)} tokens/s</b> after
+    <small>(medians of ${counted(found.runs, "run")} each).</small> `;
+}
+
+function gainWords(gained: number, noise: number): string {
+  return `${times(gained)}; by chance ${count(100 * noise, noise < 0.1 ? 1 : 0)} % either way.`;
 }

@@ -1,4 +1,4 @@
-// Devices with subgroups: `wgpu` cannot ask for them (subgroups.rs), but it asks for a device through this prototype.
+// What `wgpu` cannot ask of a browser (device_shim.rs); but it asks for a device through this prototype.
 //
 // Only devices whose label was handed out here are touched, so that others in this realm stay what they were. A browser may
 // offer the feature and fail to open a device with it; what it tried to open it from may then be spent, so the device without
@@ -6,7 +6,7 @@
 
 /** `GPUShaderStage.COMPUTE`. */
 const COMPUTE = 4;
-/** Labels of devices that are to have subgroups. */
+/** Labels of devices that are to have subgroups, and to be known here. */
 const wanted = new Set();
 /** What devices got: the least size of a subgroup, by label. */
 const granted = new Map();
@@ -15,8 +15,8 @@ const opened = new Map();
 let labels = 0;
 let watching = false;
 
-/** The label of a device that is to have subgroups where its adapter has them. */
-export function wantSubgroups() {
+/** The label of a device that is to come: it has subgroups where its adapter has them, and can compile ahead. */
+export function nextDevice() {
   watch();
   labels += 1;
   const label = `tilewright ${labels}`;

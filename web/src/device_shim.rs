@@ -1,7 +1,7 @@
-//! A GPU with subgroups where the browser has them, and with kernels that are compiled ahead: what `wgpu` can't ask for.
+//! What `wgpu` can't ask of a browser: subgroups, and kernels that are compiled beside each other.
 //!
-//! `wgpu` 30 knows no name for the feature in a browser and can't ask for it. What it calls to open a device is a method of
-//! JavaScript, though, so `subgroups.js` puts itself before that and adds the feature; the WGSL with `enable subgroups;` goes to
+//! `wgpu` 30 knows no name for the feature in a browser. What it calls to open a device is a method of
+//! JavaScript, though, so `device-shim.js` puts itself before that and adds the feature; the WGSL with `enable subgroups;` goes to
 //! the browser unread. It is JavaScript and not a closure of this module, since a module that trapped would leave a dead one behind
 //! in the worker. Which device got what is told apart by label.
 
@@ -12,10 +12,10 @@ use tilewright_engine::{Gpu, GpuError, GpuOptions};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-#[wasm_bindgen(module = "/src/subgroups.js")]
+#[wasm_bindgen(module = "/src/device-shim.js")]
 extern "C" {
-    #[wasm_bindgen(js_name = wantSubgroups)]
-    fn want_subgroups() -> String;
+    #[wasm_bindgen(js_name = nextDevice)]
+    fn next_device() -> String;
 
     #[wasm_bindgen(js_name = leastSubgroup)]
     fn least_subgroup(label: &str) -> u32;
@@ -42,7 +42,7 @@ fn compile(label: &str, kernels: Vec<AheadKernel>) -> Compiling {
 
 /// Opens the GPU.
 pub(crate) async fn open(options: GpuOptions) -> Result<Gpu, GpuError> {
-    let label = want_subgroups();
+    let label = next_device();
     let gpu = Gpu::request(&GpuOptions { label: Some(label.clone()), ..options }).await;
     // Asked in any case: it forgets the label.
     let least = least_subgroup(&label);
