@@ -189,7 +189,10 @@ impl<'a> Race<'a> {
             let entry = self.check(variant).await?;
             self.entries.push(entry);
         }
-        self.sample(&(first..self.entries.len()).collect::<Vec<_>>()).await
+        // The first of all is what the others are held against.
+        let others = if first == 0 { 1 } else { first };
+        self.sample(&(first..others.min(self.entries.len())).collect::<Vec<_>>()).await?;
+        self.sample(&(others..self.entries.len()).collect::<Vec<_>>()).await
     }
 
     /// Times those again who are not far behind; each time fewer are near enough.

@@ -67,17 +67,18 @@ pub async fn search(
     let is_over = |race: &Race<'_>| {
         !options.exhaustive && (race.spent_us() >= options.gpu_us || host.worked_us() - begun_us >= options.all_us)
     };
-    race.enter(&[current]).await?;
     let map = Map::new(space);
     if options.exhaustive {
-        for some in space.chunks(32) {
+        let all = [&[current], space].concat();
+        for some in all.chunks(32) {
             race.enter(some).await?;
         }
     } else {
         // Of a small budget a large step would take all.
         let step = if options.all_us < SHORT_US { STEP / 2 } else { STEP };
-        for some in [seeds.to_vec(), map.spread(SPREAD)].concat().chunks(step) {
-            if !is_over(&race) {
+        let first = [vec![current], seeds.to_vec(), map.spread(SPREAD)].concat();
+        for (index, some) in first.chunks(step + 1).enumerate() {
+            if index == 0 || !is_over(&race) {
                 race.enter(some).await?;
             }
         }

@@ -193,7 +193,7 @@ impl Gpu {
             .map_err(|error| GpuError::NoDevice { adapter: name(&info), reason: error.to_string() })?;
         let largest = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let software = options.software.unwrap_or_else(|| is_software(&info));
-        let profiler = profile.then(|| Profiler::new(&device, &queue));
+        let profiler = if profile { Profiler::new(&device, &queue) } else { None };
         let gpu = Self {
             profiler,
             objects: Arc::default(),

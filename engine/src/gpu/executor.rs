@@ -299,7 +299,7 @@ impl GpuExecutor {
         }
         drop(pass);
         if let Some(profiler) = &self.gpu.profiler {
-            profiler.resolve(&mut encoder);
+            profiler.resolve(&self.gpu, &mut encoder);
         }
         (encoder, logits)
     }

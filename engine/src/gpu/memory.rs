@@ -124,12 +124,7 @@ impl StepMemory {
             }
         });
         Self {
-            step: gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("step"),
-                size: bytes,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            }),
+            step: step_buffer(gpu, "step", bytes),
             activations,
             partials,
             integers,
@@ -158,4 +153,14 @@ impl StepMemory {
     pub(super) fn write_header(&self, gpu: &Gpu, header: &StepHeader) {
         gpu.queue.write_buffer(&self.step, 0, bytemuck::bytes_of(header));
     }
+}
+
+/// A buffer of a step's data: its header is a uniform of kernels, its words are storage.
+pub(super) fn step_buffer(gpu: &Gpu, label: &str, bytes: u64) -> wgpu::Buffer {
+    gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some(label),
+        size: bytes,
+        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    })
 }

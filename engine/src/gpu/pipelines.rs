@@ -146,8 +146,7 @@ impl Pipelines {
                 sources.insert(source).then_some(kernel)
             })
             .collect();
-        // One alone is compiled no sooner.
-        (missing.len() > 1).then(|| ahead.compile(missing))
+        (!missing.is_empty()).then(|| ahead.compile(missing))
     }
 
     pub(super) fn pipeline(

@@ -5,8 +5,12 @@
 //! asks for it: passes of their own cost a browser dearly.
 
 use super::Gpu;
+use super::readback::ReadOnce;
+use super::stopwatch::Stopwatch;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 /// Dispatches of a step that are timed; the others are not.
 const MOST: u32 = 2048;
@@ -17,12 +21,10 @@ pub(super) struct Profiler(Arc<Mutex<Recorded>>);
 
 #[derive(Debug)]
 struct Recorded {
-    queries: wgpu::QuerySet,
-    resolved: wgpu::Buffer,
-    staging: wgpu::Buffer,
-    period_ns: f64,
+    stopwatch: Stopwatch,
     /// Of the step that is being encoded.
     labels: Vec<String>,
+    stamps: Option<ReadOnce>,
     totals: BTreeMap<String, KernelTime>,
 }
 
@@ -36,27 +38,11 @@ pub struct KernelTime {
 }
 
 impl Profiler {
-    pub(super) fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Self {
-        let buffer = |usage| {
-            device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("timestamps"),
-                size: u64::from(MOST) * 16,
-                usage,
-                mapped_at_creation: false,
-            })
-        };
-        Self(Arc::new(Mutex::new(Recorded {
-            queries: device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: None,
-                ty: wgpu::QueryType::Timestamp,
-                count: MOST * 2,
-            }),
-            resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
-            staging: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
-            period_ns: queue.get_timestamp_period().into(),
-            labels: Vec::new(),
-            totals: BTreeMap::new(),
-        })))
+    /// `None` where a device has no timestamps.
+    pub(super) fn new(device: &wgpu::Device, queue: &wgpu::Queue) -> Option<Self> {
+        let stopwatch = Stopwatch::new(device, queue, MOST)?;
+        let recorded = Recorded { stopwatch, labels: Vec::new(), stamps: None, totals: BTreeMap::new() };
+        Some(Self(Arc::new(Mutex::new(recorded))))
     }
 
     fn with<T>(&self, f: impl FnOnce(&mut Recorded) -> T) -> T {
@@ -66,45 +52,35 @@ impl Profiler {
     /// A pass for one dispatch.
     pub(super) fn pass<'a>(&self, encoder: &'a mut wgpu::CommandEncoder, label: String) -> wgpu::ComputePass<'a> {
         self.with(|recorded| {
-            let index = recorded.labels.len() as u32;
-            let timed = index < MOST;
-            if timed {
+            let timestamp_writes = recorded.stopwatch.writes(recorded.labels.len() as u32);
+            if timestamp_writes.is_some() {
                 recorded.labels.push(label);
             }
-            let writes = wgpu::ComputePassTimestampWrites {
-                query_set: &recorded.queries,
-                beginning_of_pass_write_index: Some(2 * index),
-                end_of_pass_write_index: Some(2 * index + 1),
-            };
-            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: timed.then_some(writes) };
-            encoder.begin_compute_pass(&descriptor)
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes })
         })
     }
 
     /// Ends a step's encoding.
-    pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
+    pub(super) fn resolve(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder) {
         self.with(|recorded| {
-            let count = recorded.labels.len() as u32 * 2;
-            encoder.resolve_query_set(&recorded.queries, 0..count, &recorded.resolved, 0);
-            encoder.copy_buffer_to_buffer(&recorded.resolved, 0, &recorded.staging, 0, u64::from(count) * 8);
+            let passes = recorded.labels.len() as u32;
+            recorded.stamps = Some(recorded.stopwatch.resolve(gpu, encoder, passes));
         });
     }
 
     /// Waits for the submitted step and adds up what it took.
     pub(super) fn collect(&self, gpu: &Gpu) {
         self.with(|recorded| {
-            recorded.staging.map_async(wgpu::MapMode::Read, .., |_| ());
-            gpu.wait();
             let labels = std::mem::take(&mut recorded.labels);
-            if let Ok(view) = recorded.staging.get_mapped_range(..) {
-                let stamps: &[u64] = bytemuck::cast_slice(&view);
-                for (label, stamps) in labels.into_iter().zip(stamps.chunks_exact(2)) {
-                    let time = recorded.totals.entry(label).or_default();
-                    time.dispatches += 1;
-                    time.total_us += stamps[1].saturating_sub(stamps[0]) as f64 * recorded.period_ns / 1e3;
-                }
+            let Some(stamps) = recorded.stamps.take() else { return };
+            // Natively nothing is left to wait for once the device has been asked; a loss is the step's to report.
+            let times = pin!(recorded.stopwatch.times_us(gpu, stamps));
+            let Poll::Ready(Ok(times)) = times.poll(&mut Context::from_waker(Waker::noop())) else { return };
+            for (label, us) in labels.into_iter().zip(times) {
+                let time = recorded.totals.entry(label).or_default();
+                time.dispatches += 1;
+                time.total_us += us;
             }
-            recorded.staging.unmap();
         });
     }
 

@@ -1,6 +1,9 @@
-//! Bringing tokens and logits back: staging buffers that are mapped, copied out of and used again.
+//! Bringing what the GPU wrote back: staging buffers that are mapped and copied out of.
+//!
+//! A step's tokens and logits come back through a pool of them, late, and nobody waits; whoever checks or times kernels waits
+//! for what it wants and makes a buffer for it.
 
-use super::Gpu;
+use super::{Gpu, GpuError};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -77,5 +80,49 @@ impl PendingRead {
         self.buffer.unmap();
         self.pool.idle.borrow_mut().push(self.buffer.clone());
         ReadState::Done(words)
+    }
+}
+
+/// Stretches of buffers, copied side by side to be read once.
+#[derive(Debug)]
+pub(super) struct ReadOnce(wgpu::Buffer);
+
+impl ReadOnce {
+    /// Encodes the copies: buffer, begin and length in bytes.
+    pub(super) fn of<'a>(
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        stretches: impl IntoIterator<Item = (&'a wgpu::Buffer, u64, u64)>,
+    ) -> Self {
+        let stretches: Vec<_> = stretches.into_iter().collect();
+        let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read once"),
+            size: stretches.iter().map(|(_, _, length)| length).sum(),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut at = 0;
+        for (buffer, begin, length) in stretches {
+            encoder.copy_buffer_to_buffer(buffer, begin, &staging, at, length);
+            at += length;
+        }
+        Self(staging)
+    }
+
+    /// What was copied, once the copies were submitted.
+    pub(super) async fn words(self, gpu: &Gpu) -> Result<Vec<u32>, GpuError> {
+        let (sender, mapped) = futures_channel::oneshot::channel();
+        self.0.map_async(wgpu::MapMode::Read, .., move |result| {
+            // The receiver is gone when nobody waits any more.
+            let _ = sender.send(result);
+        });
+        gpu.wait();
+        let mapped = matches!(mapped.await, Ok(Ok(())));
+        gpu.check()?;
+        let words =
+            self.0.get_mapped_range(..).ok().filter(|_| mapped).map(|view| bytemuck::cast_slice(&view).to_vec());
+        self.0.destroy();
+        // A device that fails says so later than what it fails at.
+        words.ok_or_else(|| GpuError::Lost { adapter: gpu.name(), reason: "a buffer could not be read".to_owned() })
     }
 }

@@ -68,22 +68,10 @@ impl Trial {
         let room = (WORDS_AT / 4) as usize;
         let split = KeySplit { tile, most_parts: MOST_PARTS };
         let header = step.pack(&tiles, &[], split, room, &mut words);
-        let step_buffer = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("trial"),
-            size: words.len() as u64 * 4,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        gpu.queue.write_buffer(&step_buffer, 0, bytemuck::cast_slice(&words));
-        gpu.queue.write_buffer(&step_buffer, 0, bytemuck::bytes_of(&header));
-        let filled = |data: &[u8]| {
-            let buffer = storage(&gpu, "trial", data.len() as u64);
-            gpu.queue.write_buffer(&buffer, 0, data);
-            buffer
-        };
-        let query = filled(bytemuck::cast_slice(&query));
+        let step_buffer = self.step(&header, &mut words);
+        let query = self.filled(&query);
         let cache = cache_bytes(&interleaved(&keys, &values, config.kv_width() as usize), op.kv_half);
-        let caches: Vec<_> = (0..MOST_COPIES).map(|_| filled(&cache)).collect();
+        let caches: Vec<_> = (0..MOST_COPIES).map(|_| self.filled(&cache)).collect();
         let out = storage(&gpu, "trial", u64::from(op.rows * q_stride) * 4);
         let shape = KernelShape::Heads(heads_shape(&config, q_stride, 0, op.block_size, op.kv_half));
         let records = u64::from(op.rows * op.heads * header.splits * (op.head_dim + 4)) * 4;

@@ -10,14 +10,18 @@ mod products;
 mod rows;
 
 use super::dispatch::{Counts, workgroups};
+use super::memory::step_buffer;
 use super::pipelines::{BindingKinds, Pipelines};
-use super::stopwatch::{MOST_PASSES, Stopwatch};
+use super::readback::ReadOnce;
+use super::stopwatch::Stopwatch;
 use super::tuned_op::TunedOp;
+use super::weights::storage;
 use super::{Gpu, GpuError};
-use crate::graph::RowSet;
+use crate::graph::{RowSet, StepHeader};
 use crate::kernels::KernelVariant;
 use crate::kernels::source::KernelShape;
 use crate::sampling::random::philox;
+use bytemuck::Pod;
 use std::any::Any;
 use std::collections::HashMap;
 use thiserror::Error;
@@ -99,7 +103,7 @@ impl Trial {
             gpu: gpu.clone(),
             op: op.into(),
             pipelines: Pipelines::default(),
-            stopwatch: Stopwatch::new(gpu),
+            stopwatch: Stopwatch::new(&gpu.device, &gpu.queue, MOST_PASSES),
             operands: HashMap::new(),
             compiled: HashMap::new(),
             ahead: None,
@@ -209,33 +213,10 @@ impl Trial {
                 pass.dispatch_workgroups(x, y, z);
             }
         }
-        let bytes = operands.compared.iter().map(|(_, length)| length).sum();
-        let staging = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("trial"),
-            size: bytes,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        let mut at = 0;
-        for &(begin, length) in &operands.compared {
-            encoder.copy_buffer_to_buffer(&operands.out, begin, &staging, at, length);
-            at += length;
-        }
+        let compared = operands.compared.iter().map(|&(begin, length)| (&operands.out, begin, length));
+        let written = ReadOnce::of(&self.gpu, &mut encoder, compared);
         self.gpu.queue.submit([encoder.finish()]);
-        let (sender, mapped) = futures_channel::oneshot::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone when nobody waits any more.
-            let _ = sender.send(result);
-        });
-        self.gpu.wait();
-        let _ = mapped.await;
-        self.gpu.check()?;
-        let error = match staging.get_mapped_range(..) {
-            Ok(view) => (operands.judge)(bytemuck::cast_slice(&view)),
-            Err(_) => f32::INFINITY,
-        };
-        staging.destroy();
-        Ok(error)
+        Ok((operands.judge)(&written.words(&self.gpu).await?))
     }
 
     /// Runs a variant so many times, one after the other in one pass, and waits until that is done.
@@ -263,15 +244,13 @@ impl Trial {
         let Some(stopwatch) = &self.stopwatch else { return Ok(Vec::new()) };
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for (index, (variant, times)) in (0_u32..).zip(runs) {
-            let timestamp_writes = Some(stopwatch.writes(index));
+            let timestamp_writes = stopwatch.writes(index);
             let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
             self.dispatch(&mut encoder.begin_compute_pass(&descriptor), variant, *times);
         }
-        stopwatch.resolve(&mut encoder, runs.len() as u32);
+        let stamps = stopwatch.resolve(&self.gpu, &mut encoder, runs.len() as u32);
         self.gpu.queue.submit([encoder.finish()]);
-        let times = stopwatch.read(&self.gpu, runs.len() as u32).await;
-        self.gpu.check()?;
-        Ok(times)
+        Ok(stopwatch.times_us(&self.gpu, stamps).await?)
     }
 
     fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, variant: &KernelVariant, times: u32) {
@@ -286,6 +265,22 @@ impl Trial {
         }
     }
 
+    /// A step's buffer: its header, and all that its words say.
+    fn step(&self, header: &StepHeader, words: &mut [u32]) -> wgpu::Buffer {
+        words[..size_of::<StepHeader>() / 4].copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(header)));
+        let step = step_buffer(&self.gpu, "trial", words.len() as u64 * 4);
+        self.gpu.queue.write_buffer(&step, 0, bytemuck::cast_slice(words));
+        step
+    }
+
+    /// A buffer of these elements.
+    fn filled<T: Pod>(&self, data: &[T]) -> wgpu::Buffer {
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        let buffer = storage(&self.gpu, "trial", (bytes.len() as u64).max(16));
+        self.gpu.queue.write_buffer(&buffer, 0, bytes);
+        buffer
+    }
+
     /// Compiles what comes after the variant that is tried.
     fn then(
         &mut self,
@@ -298,6 +293,9 @@ impl Trial {
         Then { variant, shape, pipeline, bind_group }
     }
 }
+
+/// Passes that are timed by one submission.
+const MOST_PASSES: u32 = 64;
 
 /// Copies are made until they are so large, bytes: more than caches hold.
 const COLD_BYTES: u64 = 192 << 20;

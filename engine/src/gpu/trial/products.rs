@@ -107,20 +107,13 @@ impl Trial {
         let words: Vec<u32> =
             if shape.rope { (0..rows).flat_map(|row| [0, 0, row, 0]).collect() } else { (0..rows).collect() };
         let header = StepHeader { rows, outputs: rows, ..StepHeader::default() };
-        let step = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("trial"),
-            size: WORDS_AT + u64::from(rows) * 16,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        gpu.queue.write_buffer(&step, 0, bytemuck::bytes_of(&header));
-        gpu.queue.write_buffer(&step, WORDS_AT, bytemuck::cast_slice(&words));
+        let step = self.step(&header, &mut [vec![0; (WORDS_AT / 4) as usize], words].concat());
         let mut made = Made { gpu: gpu.clone(), buffers: vec![step.clone()] };
         let input_rows: &[u8] = if packed { bytemuck::cast_slice(&records) } else { bytemuck::cast_slice(&raw) };
         let row_bytes = input_rows.len() as u64 / u64::from(INPUT_PERIOD.min(rows));
         let input = made.repeating(input_rows, 1, row_bytes * u64::from(rows)).swap_remove(0);
         let out = storage(&gpu, "trial", u64::from(rows * shape.out_stride) * 4);
-        let vectors = made.filled(bytemuck::cast_slice(&norm_weight));
+        let vectors = made.kept(self.filled(&norm_weight));
         let cache = shape
             .heads
             .as_ref()
@@ -217,12 +210,6 @@ impl Made {
         buffer
     }
 
-    fn filled(&mut self, data: &[u8]) -> wgpu::Buffer {
-        let buffer = storage(&self.gpu, "trial", (data.len() as u64).max(16));
-        self.gpu.queue.write_buffer(&buffer, 0, data);
-        self.kept(buffer)
-    }
-
     /// So many buffers of `bytes` that repeat `data`.
     fn repeating(&mut self, data: &[u8], copies: u64, bytes: u64) -> Vec<wgpu::Buffer> {
         let buffers: Vec<_> = (0..copies)
@@ -234,7 +221,9 @@ impl Made {
         }
         // As many repetitions as make it worth a copy each.
         let repetitions = (WRITTEN_BYTES / data.len() as u64).clamp(1, bytes.div_ceil(data.len() as u64));
-        let source = self.filled(&data.repeat(repetitions as usize));
+        let source = storage(&self.gpu, "trial", data.len() as u64 * repetitions);
+        self.gpu.queue.write_buffer(&source, 0, &data.repeat(repetitions as usize));
+        self.buffers.push(source.clone());
         let period = data.len() as u64 * repetitions;
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         for buffer in &buffers {

@@ -73,12 +73,6 @@ impl Trial {
         self.rows(KernelShape::Quantize(shape), rows, &bound, (3, out), compared, judge)
     }
 
-    fn filled(&self, data: &[f32]) -> wgpu::Buffer {
-        let buffer = storage(&self.gpu, "trial", data.len() as u64 * 4);
-        self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(data));
-        buffer
-    }
-
     fn rows(
         &mut self,
         shape: KernelShape,
@@ -107,18 +101,6 @@ impl Trial {
             judge,
             buffers,
         }
-    }
-
-    fn step(&self, header: &StepHeader, words: &mut [u32]) -> wgpu::Buffer {
-        let step = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("trial"),
-            size: words.len() as u64 * 4,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        words[..size_of::<StepHeader>() / 4].copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(header)));
-        self.gpu.queue.write_buffer(&step, 0, bytemuck::cast_slice(words));
-        step
     }
 
     /// Drawing with noise, which costs more than the largest logit; one is so large that noise can't move it.
