@@ -9,7 +9,7 @@ import "./composer";
 import type { Composer } from "./composer";
 import "./loading";
 import "./settings";
-import { base, quietButtons } from "./shared";
+import { base, headerButtons, quietButtons } from "./shared";
 import "./status";
 import "./trouble";
 import "./turn";
@@ -21,6 +21,7 @@ export class App extends LitElement {
   static override styles = [
     base,
     quietButtons,
+    headerButtons,
     css`
       :host {
         display: grid;
@@ -124,15 +125,8 @@ export class App extends LitElement {
         padding: 0 var(--gutter);
       }
       @media (max-width: 40rem) {
-        .brand span,
-        .quiet span {
+        .brand span {
           display: none;
-        }
-        .quiet {
-          width: 2.75rem;
-          height: 2.75rem;
-          justify-content: center;
-          padding: 0;
         }
       }
     `,

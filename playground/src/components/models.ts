@@ -8,7 +8,7 @@ import type { StoredModel } from "tilewright";
 import { modelName } from "../engine";
 import { bytes, counted } from "../figures";
 import { deleteStoredModel, storedModels } from "../library";
-import { chooseTheme, watchTheme, type Theme } from "../theme";
+import "./masthead";
 import { base, quietButtons } from "./shared";
 import "./trouble";
 
@@ -23,33 +23,6 @@ export class Models extends LitElement {
       :host {
         display: block;
         min-height: 100dvh;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-        gap: 1rem;
-        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
-      }
-      .brand {
-        display: flex;
-        align-items: center;
-        gap: 0.7rem;
-        color: inherit;
-        font-weight: 640;
-        font-size: 1.0625rem;
-        letter-spacing: -0.015em;
-      }
-      .brand img {
-        width: 1.75rem;
-        height: 1.75rem;
-      }
-      .buttons {
-        display: flex;
-        gap: 0.15rem;
-      }
-      a {
-        text-decoration: none;
       }
       main {
         max-width: 52rem;
@@ -123,14 +96,8 @@ export class Models extends LitElement {
           grid-row: 1 / 4;
           grid-column: 2;
         }
-        header .quiet span {
+        .quiet span {
           display: none;
-        }
-        header .quiet {
-          width: 2.75rem;
-          height: 2.75rem;
-          justify-content: center;
-          padding: 0;
         }
       }
     `,
@@ -138,12 +105,6 @@ export class Models extends LitElement {
 
   @state() private models: StoredModel[] | undefined;
   @state() private error: unknown;
-  @state() private theme: Theme = "light";
-
-  constructor() {
-    super();
-    watchTheme((theme) => (this.theme = theme));
-  }
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -151,29 +112,7 @@ export class Models extends LitElement {
   }
 
   override render() {
-    const chat = `./index.html${location.search}`;
-    const other = this.theme === "dark" ? "light" : "dark";
-    const colours = other === "dark" ? "Dark colours" : "Light colours";
-    return html`<header>
-        <a class="brand" href=${chat} aria-label="Tilewright: the chat"
-          ><img src="./mark.svg" alt="" /><span>Tilewright</span></a
-        >
-        <div class="buttons">
-          <a class="quiet" href=${chat} aria-label="Chat" title="Chat"
-            ><wa-icon name="chat"></wa-icon><span>Chat</span></a
-          >
-          <a
-            class="quiet"
-            href=${`./autotune.html${location.search}`}
-            aria-label="Tuning"
-            title="Which kernels are fastest on this GPU"
-            ><wa-icon name="tuning"></wa-icon><span>Tuning</span></a
-          >
-          <button class="quiet" type="button" aria-label=${colours} title=${colours} @click=${() => chooseTheme(other)}>
-            <wa-icon name=${this.theme === "dark" ? "sun" : "moon"}></wa-icon>
-          </button>
-        </div>
-      </header>
+    return html`<tw-masthead .links=${["chat", "autotune"]}></tw-masthead>
       <main @again=${() => void this.look()}>
         <h1>Models in this browser</h1>
         <p>${this.summary}</p>

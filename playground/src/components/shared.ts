@@ -56,3 +56,18 @@ export const quietButtons = css`
     pointer-events: none;
   }
 `;
+
+/** The same where they stand in a header: on narrow screens icons alone, large enough for a thumb. */
+export const headerButtons = css`
+  @media (max-width: 40rem) {
+    .quiet {
+      width: 2.75rem;
+      height: 2.75rem;
+      justify-content: center;
+      padding: 0;
+    }
+    .quiet span {
+      display: none;
+    }
+  }
+`;

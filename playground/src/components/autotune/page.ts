@@ -2,15 +2,15 @@
 //
 // The page is a client like any other: it opens the model that the chat page opens (`?model=` names another, `?device=gpu` has
 // the GPU even where a program only pretends to be one). `?seconds=` is how long "Tune now" may keep the GPU busy.
-import "@awesome.me/webawesome/dist/components/icon/icon.js";
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, state } from "lit/decorators.js";
 import { TunerView } from "../../autotune/tuner";
 import { byPhase } from "../../autotune/words";
 import { Engine, modelName } from "../../engine";
-import { type Theme, chooseTheme, watchTheme } from "../../theme";
+import { type Theme, watchTheme } from "../../theme";
 import "../loading";
-import { base, quietButtons } from "../shared";
+import "../masthead";
+import { base } from "../shared";
 import "../trouble";
 import { Watch } from "../watch";
 import type { Wish } from "./controls";
@@ -23,51 +23,10 @@ import "./taken";
 export class TuningPage extends LitElement {
   static override styles = [
     base,
-    quietButtons,
     css`
       :host {
         display: block;
         min-height: 100dvh;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        gap: 1rem;
-        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
-      }
-      .brand {
-        display: flex;
-        align-items: center;
-        gap: 0.7rem;
-        flex: none;
-        color: inherit;
-        font-weight: 640;
-        font-size: 1.0625rem;
-        letter-spacing: -0.015em;
-        text-decoration: none;
-      }
-      .brand img {
-        width: 1.75rem;
-        height: 1.75rem;
-      }
-      h1 {
-        flex: 1;
-        margin: 0;
-        padding-inline-start: 0.7rem;
-        border-inline-start: 1px solid var(--line-strong);
-        color: var(--ink-quiet);
-        font-weight: 450;
-        font-size: 0.875rem;
-        letter-spacing: 0;
-        line-height: 1.3;
-      }
-      .buttons {
-        display: flex;
-        align-items: center;
-        gap: 0.15rem;
-      }
-      a.quiet {
-        text-decoration: none;
       }
       main {
         display: grid;
@@ -132,18 +91,6 @@ export class TuningPage extends LitElement {
           grid-template-columns: minmax(0, 1fr);
         }
       }
-      @media (max-width: 40rem) {
-        .quiet span,
-        .brand span {
-          display: none;
-        }
-        .quiet {
-          width: 2.75rem;
-          height: 2.75rem;
-          justify-content: center;
-          padding: 0;
-        }
-      }
     `,
   ];
 
@@ -177,35 +124,8 @@ export class TuningPage extends LitElement {
   }
 
   override render() {
-    const other = this.theme === "dark" ? "light" : "dark";
-    const colours = other === "dark" ? "Dark colours" : "Light colours";
-    const { search } = location;
     return html`
-      <header>
-        <a class="brand" href=${`./${search}`} aria-label="Tilewright: the chat">
-          <img src="./mark.svg" alt="" />
-          <span>Tilewright</span>
-        </a>
-        <h1>Tuning</h1>
-        <div class="buttons">
-          <a class="quiet" href=${`./${search}`} aria-label="Chat" title="Chat"
-            ><wa-icon name="chat"></wa-icon><span>Chat</span></a
-          >
-          <a
-            class="quiet"
-            href=${`./tabs.html${search}`}
-            aria-label="Tabs"
-            title="What the engine is doing for all tabs"
-            ><wa-icon name="tabs"></wa-icon><span>Tabs</span></a
-          >
-          <a class="quiet" href="./bench.html" aria-label="Benchmark" title="How fast this device is"
-            ><wa-icon name="gauge"></wa-icon><span>Benchmark</span></a
-          >
-          <button class="quiet" type="button" aria-label=${colours} title=${colours} @click=${() => chooseTheme(other)}>
-            <wa-icon name=${this.theme === "dark" ? "sun" : "moon"}></wa-icon>
-          </button>
-        </div>
-      </header>
+      <tw-masthead heading="Tuning" .links=${["chat", "tabs", "bench"]}></tw-masthead>
       <main @again=${this.again}>${this.content()}</main>
       ${this.dragged ? html`<div class="drop">Drop a file of measurements</div>` : nothing}
     `;

@@ -1,26 +1,20 @@
 // A picture of a search: time against variant, in the order tried. What was right but slower is a dot, the chosen one a larger
 // one, and what came to nothing stands as a cross on the ground.
-import { LitElement, css, html, unsafeCSS } from "lit";
+import { css, html } from "lit";
 import { customElement, property, query } from "lit/decorators.js";
-import uPlot from "uplot";
-import uPlotCss from "uplot/dist/uPlot.min.css?inline";
+import type uPlot from "uplot";
 import { type Tried, sameVariant, variantWords } from "../../autotune/records";
 import { marks, micros } from "../../autotune/words";
 import { shade } from "../../tabs/palette";
-import { base } from "../shared";
+import { Plotted, plotted, pointing } from "../plotted";
 
 const HEIGHT = 220;
 
 @customElement("tw-autotune-scatter")
-export class Scatter extends LitElement {
+export class Scatter extends Plotted {
   static override styles = [
-    unsafeCSS(uPlotCss),
-    base,
+    ...plotted,
     css`
-      :host {
-        display: block;
-        min-width: 0;
-      }
       .plot {
         min-height: ${HEIGHT}px;
       }
@@ -69,14 +63,8 @@ export class Scatter extends LitElement {
 
   @property({ attribute: false }) tried: readonly Tried[] = [];
   @property({ attribute: false }) chosen: Pick<Tried, "kernel" | "parameters"> | undefined;
-  @property() theme: "light" | "dark" = "light";
-  @query(".plot") private place!: HTMLElement;
   @query(".pointed") private words!: HTMLElement;
-  private plot: uPlot | undefined;
-  private readonly sizes = new ResizeObserver(([entry]) => {
-    const width = Math.floor(entry?.contentRect.width ?? 0);
-    if (width > 0 && width !== this.plot?.width) this.plot?.setSize({ width, height: HEIGHT });
-  });
+  protected override readonly height = HEIGHT;
 
   override render() {
     const times = this.tried.flatMap(({ us, outcome }) => (us !== undefined && outcome === "ok" ? [us] : []));
@@ -95,55 +83,37 @@ export class Scatter extends LitElement {
       </p>`;
   }
 
-  override firstUpdated(): void {
-    this.sizes.observe(this.place);
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.sizes.disconnect();
-    this.plot?.destroy();
-    this.plot = undefined;
-  }
-
   override updated(): void {
-    this.plot?.destroy();
-    this.plot = undefined;
     const { tried, chosen } = this;
-    if (tried.length === 0) return;
+    if (tried.length === 0) {
+      this.erase();
+      return;
+    }
     const right = tried.map(({ us, outcome }) => (outcome === "ok" && us !== undefined ? us : null));
     const times = right.filter((us) => us !== null);
     const [least, most] = times.length > 0 ? [Math.min(...times), Math.max(...times)] : [1, 2];
     const ground = least / 1.35;
     const best = right.map((us, i) => (chosen && sameVariant(tried[i]!, chosen) ? us : null));
     const failed = right.map((us) => (us === null ? ground : null));
-    this.plot = new uPlot(
-      this.options(ground / 1.1, Math.max(most, least * 1.5) * 1.25),
-      [tried.map((_, i) => i + 1), right, best, failed],
-      this.place,
-    );
+    this.draw(this.options(ground / 1.1, Math.max(most, least * 1.5) * 1.25), [
+      tried.map((_, i) => i + 1),
+      right,
+      best,
+      failed,
+    ]);
   }
 
-  private options(least: number, most: number): uPlot.Options {
-    const dark = this.theme === "dark";
-    const axis: uPlot.Axis = {
-      stroke: dark ? "#8d919b" : "#6b6f7a",
-      font: "12px 'Inter Variable', sans-serif", // whole pixels: uPlot scales the digits
-      grid: { stroke: dark ? "#2b2f37" : "#e5e2da", width: 1 },
-      ticks: { show: false },
-    };
+  private options(least: number, most: number): Parameters<Plotted["draw"]>[0] {
+    const { axis } = this;
     const dots = (colour: string, size: number): uPlot.Series => ({
       stroke: colour,
       paths: () => null,
       points: { show: true, size, width: 1, stroke: colour, fill: colour },
     });
-    const danger = dark ? "#ff9a8d" : "#b3352b";
+    const danger = this.theme === "dark" ? "#ff9a8d" : "#b3352b";
     return {
-      width: Math.max(1, Math.floor(this.place.clientWidth)),
-      height: HEIGHT,
       padding: [10, 14, 0, 0],
-      legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+      cursor: pointing,
       scales: {
         x: { time: false, range: (_plot, _least, last) => [0.4, Math.max(last, 2) + 0.6] },
         // A doubling is as high as every other: a slow variant may take a hundred times as long.
@@ -153,7 +123,6 @@ export class Scatter extends LitElement {
         {
           ...axis,
           size: 28,
-          gap: 6,
           grid: { show: false },
           incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500],
           values: (_plot, splits) => splits.map((at) => (at >= 1 ? String(at) : "")),
@@ -161,7 +130,6 @@ export class Scatter extends LitElement {
         {
           ...axis,
           size: 66,
-          gap: 6,
           splits: () => marks(least, most),
           filter: (_plot, splits) => splits,
           values: (_plot, splits) => splits.map(micros),

@@ -1,11 +1,11 @@
 // The benchmark page: what to time on the left, what was found on the right.
-import "@awesome.me/webawesome/dist/components/icon/icon.js";
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, state } from "lit/decorators.js";
 import { type Choice, choiceOf, optionsOf } from "../../bench/choice";
 import { Runs } from "../../bench/runs";
-import { type Theme, chooseTheme, watchTheme } from "../../theme";
-import { base, quietButtons } from "../shared";
+import { type Theme, watchTheme } from "../../theme";
+import "../masthead";
+import { base } from "../shared";
 import "../trouble";
 import { Watch } from "../watch";
 import "./form";
@@ -16,51 +16,10 @@ import "./running";
 export class BenchPage extends LitElement {
   static override styles = [
     base,
-    quietButtons,
     css`
       :host {
         display: block;
         min-height: 100dvh;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        gap: 1rem;
-        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
-      }
-      .brand {
-        display: flex;
-        align-items: center;
-        gap: 0.7rem;
-        flex: none;
-        color: inherit;
-        font-weight: 640;
-        font-size: 1.0625rem;
-        letter-spacing: -0.015em;
-        text-decoration: none;
-      }
-      .brand img {
-        width: 1.75rem;
-        height: 1.75rem;
-      }
-      h1 {
-        flex: 1;
-        margin: 0;
-        padding-inline-start: 0.7rem;
-        border-inline-start: 1px solid var(--line-strong);
-        color: var(--ink-quiet);
-        font-weight: 450;
-        font-size: 0.875rem;
-        letter-spacing: 0;
-        line-height: 1.3;
-      }
-      .buttons {
-        display: flex;
-        align-items: center;
-        gap: 0.15rem;
-      }
-      a.quiet {
-        text-decoration: none;
       }
       main {
         display: grid;
@@ -101,20 +60,6 @@ export class BenchPage extends LitElement {
           grid-template-columns: minmax(0, 1fr);
         }
       }
-      @media (max-width: 40rem) {
-        .quiet span {
-          display: none;
-        }
-        .quiet {
-          width: 2.75rem;
-          height: 2.75rem;
-          justify-content: center;
-          padding: 0;
-        }
-        .brand span {
-          display: none;
-        }
-      }
     `,
   ];
 
@@ -130,36 +75,8 @@ export class BenchPage extends LitElement {
   }
 
   override render() {
-    const other =
-      this.theme === "dark"
-        ? ({ name: "light", label: "Light colours" } as const)
-        : ({ name: "dark", label: "Dark colours" } as const);
     return html`
-      <header>
-        <a class="brand" href="./" aria-label="Tilewright: the chat">
-          <img src="./mark.svg" alt="" />
-          <span>Tilewright</span>
-        </a>
-        <h1>Benchmark</h1>
-        <div class="buttons">
-          <a class="quiet" href="./" aria-label="Chat" title="Chat"><wa-icon name="chat"></wa-icon><span>Chat</span></a>
-          <a class="quiet" href="./tabs.html" aria-label="Tabs" title="What the engine is doing for all tabs"
-            ><wa-icon name="tabs"></wa-icon><span>Tabs</span></a
-          >
-          <a class="quiet" href="./autotune.html" aria-label="Tuning" title="Which kernels are fastest on this GPU"
-            ><wa-icon name="tuning"></wa-icon><span>Tuning</span></a
-          >
-          <button
-            class="quiet"
-            type="button"
-            aria-label=${other.label}
-            title=${other.label}
-            @click=${() => chooseTheme(other.name)}
-          >
-            <wa-icon name=${this.theme === "dark" ? "sun" : "moon"}></wa-icon>
-          </button>
-        </div>
-      </header>
+      <tw-masthead heading="Benchmark" .links=${["chat", "tabs", "autotune"]}></tw-masthead>
       <main @again=${this.start} @run=${this.start} @stop=${() => this.runs.stop()} @choice=${this.chosen}>
         <tw-bench-form .choice=${this.choice} ?busy=${this.runs.state.is === "running"}></tw-bench-form>
         <div class="found">${this.found()}</div>

@@ -1,25 +1,18 @@
 // Decoding against how many read at once: what all got together, and what they would have if each got as much as one alone.
-import { LitElement, css, html, unsafeCSS } from "lit";
-import { customElement, property, query } from "lit/decorators.js";
+import { css, html } from "lit";
+import { customElement, property } from "lit/decorators.js";
 import type { Figures } from "tilewright/bench";
-import uPlot from "uplot";
-import uPlotCss from "uplot/dist/uPlot.min.css?inline";
 import { rate } from "../../figures";
 import { shade } from "../../tabs/palette";
-import { base } from "../shared";
+import { Plotted, plotted } from "../plotted";
 
 const HEIGHT = 220;
 
 @customElement("tw-bench-plot")
-export class BenchPlot extends LitElement {
+export class BenchPlot extends Plotted {
   static override styles = [
-    unsafeCSS(uPlotCss),
-    base,
+    ...plotted,
     css`
-      :host {
-        display: block;
-        min-width: 0;
-      }
       .plot {
         min-height: ${HEIGHT}px;
       }
@@ -49,13 +42,7 @@ export class BenchPlot extends LitElement {
   ];
 
   @property({ attribute: false }) runs: readonly Figures[] = [];
-  @property() theme: "light" | "dark" = "light";
-  @query(".plot") private place!: HTMLElement;
-  private plot: uPlot | undefined;
-  private readonly sizes = new ResizeObserver(([entry]) => {
-    const width = Math.floor(entry?.contentRect.width ?? 0);
-    if (width > 0) this.plot?.setSize({ width, height: HEIGHT });
-  });
+  protected override readonly height = HEIGHT;
 
   override render() {
     const words = this.runs.map((run) => `${run.concurrency} at once ${rate(run.decode_tokens_per_s)} tokens/s`);
@@ -63,46 +50,21 @@ export class BenchPlot extends LitElement {
       <p><span>all together</span><span class="ideal">if each had the speed of one alone</span></p>`;
   }
 
-  override firstUpdated(): void {
-    this.sizes.observe(this.place);
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.sizes.disconnect();
-    this.plot?.destroy();
-    this.plot = undefined;
-  }
-
   override updated(): void {
-    this.plot?.destroy();
     const runs = [...this.runs].sort((a, b) => a.concurrency - b.concurrency);
     const least = runs[0];
     if (!least) return;
     const at = runs.map((run) => run.concurrency);
     const together = runs.map((run) => run.decode_tokens_per_s);
     const each = least.decode_tokens_per_s / least.concurrency;
-    this.plot = new uPlot(
-      this.options(at, Math.max(...together)),
-      [at, together, at.map((count) => count * each)],
-      this.place,
-    );
+    this.draw(this.options(at, Math.max(...together)), [at, together, at.map((count) => count * each)]);
   }
 
-  private options(at: number[], highest: number): uPlot.Options {
-    const dark = this.theme === "dark";
-    const axis: uPlot.Axis = {
-      stroke: dark ? "#8d919b" : "#6b6f7a",
-      font: "12px 'Inter Variable', sans-serif", // whole pixels: uPlot scales the digits
-      grid: { stroke: dark ? "#2b2f37" : "#e5e2da", width: 1 },
-      ticks: { show: false },
-    };
+  private options(at: number[], highest: number): Parameters<Plotted["draw"]>[0] {
+    const { axis } = this;
     const accent = shade(0, this.theme);
     return {
-      width: Math.max(1, Math.floor(this.place.clientWidth)),
-      height: HEIGHT,
       padding: [10, 22, 0, 0],
-      legend: { show: false },
       cursor: { show: false },
       scales: {
         // A doubling is as wide as every other.
@@ -114,18 +76,17 @@ export class BenchPlot extends LitElement {
         {
           ...axis,
           size: 28,
-          gap: 6,
           grid: { show: false },
           splits: () => at,
           filter: (_plot, splits) => splits,
           values: (_plot, splits) => splits.map((count) => `${count} at once`),
         },
-        { ...axis, size: 58, gap: 6, values: (_plot, splits) => splits.map((value) => value.toLocaleString("en")) },
+        { ...axis, size: 58, values: (_plot, splits) => splits.map((value) => value.toLocaleString("en")) },
       ],
       series: [
         {},
         { stroke: accent, width: 2, points: { show: true, size: 8, fill: accent } },
-        { stroke: dark ? "#8d919b" : "#6b6f7a", width: 1.5, dash: [5, 5], points: { show: false } },
+        { stroke: this.quiet, width: 1.5, dash: [5, 5], points: { show: false } },
       ],
     };
   }

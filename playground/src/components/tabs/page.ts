@@ -7,9 +7,10 @@ import { LitElement, css, html, nothing } from "lit";
 import { customElement, state } from "lit/decorators.js";
 import { Engine } from "../../engine";
 import { type Following, Inspection } from "../../tabs/inspection";
-import { type Theme, chooseTheme, watchTheme } from "../../theme";
+import { type Theme, watchTheme } from "../../theme";
 import "../loading";
-import { base, quietButtons } from "../shared";
+import "../masthead";
+import { base, headerButtons, quietButtons } from "../shared";
 import "../trouble";
 import { Watch } from "../watch";
 import "./blocks";
@@ -32,50 +33,11 @@ export class TabsPage extends LitElement {
   static override styles = [
     base,
     quietButtons,
+    headerButtons,
     css`
       :host {
         display: block;
         min-height: 100dvh;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-        gap: 1rem;
-        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
-      }
-      .brand {
-        display: flex;
-        align-items: center;
-        gap: 0.7rem;
-        flex: none;
-        color: inherit;
-        font-weight: 640;
-        font-size: 1.0625rem;
-        letter-spacing: -0.015em;
-        text-decoration: none;
-      }
-      .brand img {
-        width: 1.75rem;
-        height: 1.75rem;
-      }
-      h1 {
-        margin: 0;
-        padding-inline-start: 0.7rem;
-        border-inline-start: 1px solid var(--line-strong);
-        color: var(--ink-quiet);
-        font-weight: 450;
-        font-size: 0.875rem;
-        letter-spacing: 0;
-        line-height: 1.3;
-      }
-      .buttons {
-        display: flex;
-        align-items: center;
-        gap: 0.15rem;
-      }
-      a.quiet {
-        text-decoration: none;
       }
       .following {
         display: flex;
@@ -152,18 +114,6 @@ export class TabsPage extends LitElement {
         }
       }
       @media (max-width: 40rem) {
-        .quiet span {
-          display: none;
-        }
-        .quiet {
-          width: 2.75rem;
-          height: 2.75rem;
-          justify-content: center;
-          padding: 0;
-        }
-        .brand span {
-          display: none;
-        }
         .following {
           margin-inline-end: 0.2rem;
         }
@@ -206,55 +156,20 @@ export class TabsPage extends LitElement {
   override render() {
     const { following, paused } = this.inspection;
     const ready = this.engine.state.is === "ready";
-    const other =
-      this.theme === "dark"
-        ? ({ name: "light", label: "Light colours" } as const)
-        : ({ name: "dark", label: "Dark colours" } as const);
     return html`
-      <header>
-        <a class="brand" href=${`./${location.search}`} aria-label="Tilewright: the chat">
-          <img src="./mark.svg" alt="" />
-          <span>Tilewright</span>
-        </a>
-        <h1>Tabs</h1>
-        <span style="flex: 1"></span>
-        <div class="buttons">
-          ${ready ? html`<span class="following ${following}" role="status">${FOLLOWING[following]}</span>` : nothing}
-          <button
-            class="quiet"
-            type="button"
-            aria-label=${paused ? "Go on" : "Pause"}
-            title=${paused ? "Go on" : "Pause"}
-            ?disabled=${!ready}
-            @click=${() => this.inspection.pause(!paused)}
-          >
-            <wa-icon name=${paused ? "play" : "pause"}></wa-icon><span>${paused ? "Go on" : "Pause"}</span>
-          </button>
-          <a class="quiet" href=${`./${location.search}`} aria-label="Chat" title="Chat">
-            <wa-icon name="chat"></wa-icon><span>Chat</span>
-          </a>
-          <a class="quiet" href="./bench.html" aria-label="Benchmark" title="How fast this device is">
-            <wa-icon name="gauge"></wa-icon><span>Benchmark</span>
-          </a>
-          <a
-            class="quiet"
-            href=${`./autotune.html${location.search}`}
-            aria-label="Tuning"
-            title="Which kernels are fastest on this GPU"
-          >
-            <wa-icon name="tuning"></wa-icon><span>Tuning</span>
-          </a>
-          <button
-            class="quiet"
-            type="button"
-            aria-label=${other.label}
-            title=${other.label}
-            @click=${() => chooseTheme(other.name)}
-          >
-            <wa-icon name=${this.theme === "dark" ? "sun" : "moon"}></wa-icon>
-          </button>
-        </div>
-      </header>
+      <tw-masthead heading="Tabs" .links=${["chat", "bench", "autotune"]}>
+        ${ready ? html`<span class="following ${following}" role="status">${FOLLOWING[following]}</span>` : nothing}
+        <button
+          class="quiet"
+          type="button"
+          aria-label=${paused ? "Go on" : "Pause"}
+          title=${paused ? "Go on" : "Pause"}
+          ?disabled=${!ready}
+          @click=${() => this.inspection.pause(!paused)}
+        >
+          <wa-icon name=${paused ? "play" : "pause"}></wa-icon><span>${paused ? "Go on" : "Pause"}</span>
+        </button>
+      </tw-masthead>
       <main @again=${this.again} @spotlight=${this.lit}>${this.content()}</main>
     `;
   }

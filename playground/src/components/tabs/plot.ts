@@ -2,31 +2,25 @@
 //
 // The plot is made anew when what it stacks changes (a client came or went, the theme, the spotlight), which is seldom, and is
 // only given numbers otherwise. The x axis counts back from the newest step, so that it stands still while steps move.
-import { LitElement, css, html, unsafeCSS } from "lit";
-import { customElement, property, query, state } from "lit/decorators.js";
+import { css, html } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
 import uPlot from "uplot";
-import uPlotCss from "uplot/dist/uPlot.min.css?inline";
 import { count, counted, stepTime } from "../../figures";
 import type { ClientMarks } from "../../tabs/client-marks";
 import { shade } from "../../tabs/palette";
 import type { StepRecord } from "tilewright";
 import { type Part, columns, scale } from "../../tabs/step-columns";
 import { STEPS_SHOWN, times } from "../../tabs/step-log";
-import { base } from "../shared";
+import { Plotted, plotted, pointing } from "../plotted";
 import { CELL_COLOURS } from "./cell";
 
 const HEIGHT = 190;
 
 @customElement("tw-tabs-plot")
-export class Plot extends LitElement {
+export class Plot extends Plotted {
   static override styles = [
-    unsafeCSS(uPlotCss),
-    base,
+    ...plotted,
     css`
-      :host {
-        display: block;
-        min-width: 0;
-      }
       h3 {
         margin: 0 0 0.35rem;
         font-size: 0.8125rem;
@@ -65,17 +59,11 @@ export class Plot extends LitElement {
   @property({ attribute: false }) steps: readonly StepRecord[] = [];
   @property({ attribute: false }) marks!: ClientMarks;
   @property({ attribute: false }) spot: number | undefined;
-  @property() theme: "light" | "dark" = "light";
   /** The step under the pointer, by its place in `steps`. */
   @state() private pointed: number | undefined;
-  @query(".plot") private place!: HTMLElement;
-  private plot: uPlot | undefined;
   private plotOf = "";
   private given: readonly StepRecord[] = [];
-  private readonly sizes = new ResizeObserver(([entry]) => {
-    const width = Math.floor(entry?.contentRect.width ?? 0);
-    if (width > 0) this.plot?.setSize({ width, height: HEIGHT });
-  });
+  protected override readonly height = HEIGHT;
 
   override render() {
     const middle = times(this.steps);
@@ -103,15 +91,8 @@ export class Plot extends LitElement {
     return `Half of them took at most ${stepTime(middle.median)}, the longest ${stepTime(middle.longest)}${note}`;
   }
 
-  override firstUpdated(): void {
-    this.sizes.observe(this.place);
-  }
-
-  override disconnectedCallback(): void {
-    super.disconnectedCallback();
-    this.sizes.disconnect();
-    this.plot?.destroy();
-    this.plot = undefined;
+  protected override erase(): void {
+    super.erase();
     this.plotOf = "";
   }
 
@@ -120,33 +101,20 @@ export class Plot extends LitElement {
     const marks = parts.map(({ client, kind }) => `${client} ${this.marks.slot(client)} ${kind}`);
     const plotOf = [this.theme, this.spot, devicePixelRatio, ...marks].join();
     if (plotOf !== this.plotOf) {
+      this.draw(this.options(parts), data);
       this.plotOf = plotOf;
-      this.plot?.destroy();
-      this.plot = new uPlot(this.options(parts), data, this.place);
     } else if (this.given !== this.steps) {
       this.plot?.setData(data);
     }
     this.given = this.steps;
   }
 
-  private options(parts: readonly Part[]): uPlot.Options {
-    const style = getComputedStyle(this);
-    const [quiet, line] = [style.getPropertyValue("--ink-quiet"), style.getPropertyValue("--line")].map((value) =>
-      resolved(value, this.theme),
-    ) as [string, string];
-    const axis: uPlot.Axis = {
-      stroke: quiet,
-      font: "12px 'Inter Variable', sans-serif", // whole pixels: uPlot scales the digits
-      grid: { stroke: line, width: 1 },
-      ticks: { show: false },
-    };
+  private options(parts: readonly Part[]): Parameters<Plotted["draw"]>[0] {
+    const { axis } = this;
     const bars = uPlot.paths.bars!({ size: [1, 24, 1], align: 0, gap: 1 });
     return {
-      width: Math.max(1, Math.floor(this.place.clientWidth)),
-      height: HEIGHT,
       padding: [8, 22, 0, 0],
-      legend: { show: false },
-      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+      cursor: pointing,
       scales: {
         x: { time: false, range: () => [-0.6, STEPS_SHOWN - 0.4] },
         y: { range: () => [0, scale(this.steps).top] },
@@ -155,14 +123,13 @@ export class Plot extends LitElement {
         {
           ...axis,
           size: 26,
-          gap: 6,
           grid: { show: false },
           splits: () =>
             [0, 1, 2, 3].map((quarter) => (quarter * STEPS_SHOWN) / 4 - (quarter ? 1 : 0)).concat(STEPS_SHOWN - 1),
           values: (_plot, splits) =>
             splits.map((at) => (at === STEPS_SHOWN - 1 ? "newest" : at === 0 ? "" : `${STEPS_SHOWN - 1 - at} before`)),
         },
-        { ...axis, size: 52, gap: 6, values: (_plot, splits) => splits.map((ms) => axisTime(ms, splits.at(-1) ?? 0)) },
+        { ...axis, size: 52, values: (_plot, splits) => splits.map((ms) => axisTime(ms, splits.at(-1) ?? 0)) },
       ],
       series: [
         {},
@@ -218,12 +185,6 @@ export class Plot extends LitElement {
 
 function axisTime(ms: number, highest: number): string {
   return highest >= 2000 ? `${count(ms / 1000, 1)} s` : `${count(ms, 2)} ms`;
-}
-
-/** A custom property is handed on unresolved: light-dark() as written. */
-function resolved(value: string, theme: "light" | "dark"): string {
-  const pair = /light-dark\(([^,]+),([^)]+)\)/.exec(value);
-  return (pair ? (theme === "light" ? pair[1]! : pair[2]!) : value).trim();
 }
 
 /** So much of a colour over another, both as #rrggbb. */
