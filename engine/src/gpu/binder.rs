@@ -183,7 +183,7 @@ impl Binder<'_> {
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
         let inputs = [header, words, (2, Read, buffer(Query)), (3, Read, memory.cache(layer))];
         let outputs: Vec<(Kernel, Bindings<'_>)> = if self.form == Form::Many {
-            let kernel = match KernelVariant::default_attention(self.config.head_dim) {
+            let kernel = match KernelVariant::default_attention(self.config.head_dim, self.gpu.is_software()) {
                 tile @ KernelVariant::AttentionTile { .. } => Kernel::Tile(tile),
                 other => Kernel::Fixed(other),
             };

@@ -272,9 +272,11 @@ impl KernelVariant {
         Self::AttentionSplit { workgroup, tile, group }
     }
 
-    /// The attention used for many rows.
-    pub fn default_attention(head_dim: u32) -> Self {
+    /// The attention used for many rows. On an H100 (Chromium) 512 rows of 14 heads of 64 take 67 us with tiles of 8 queries and 64
+    /// keys, 108 with 16 and 32.
+    pub fn default_attention(head_dim: u32, software: bool) -> Self {
         match head_dim {
+            64 if !software => Self::AttentionTile { workgroup: 64, queries: 8, tile: 64 },
             32 | 64 | 128 => Self::AttentionTile { workgroup: 128, queries: 16, tile: 32 },
             _ => Self::Attention { workgroup: 64 },
         }

@@ -205,16 +205,19 @@ pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(),
         let inputs = [(2, Access::Read, bytes(&query)), (3, Access::Read, cache_bytes(&cache, kv_half))];
         let zeros = |count: usize| bytes(&vec![0.0_f32; count]);
 
-        for variant in [KernelVariant::Attention { workgroup: 64 }, KernelVariant::default_attention(head_dim)] {
-            let KernelVariant::Attention { .. } = variant else {
-                let tiles = step.tiles(16);
+        let [on_gpu, in_software] = [false, true].map(|software| KernelVariant::default_attention(head_dim, software));
+        let mut variants = vec![KernelVariant::Attention { workgroup: 64 }, on_gpu, in_software];
+        variants.dedup();
+        for variant in variants {
+            if let KernelVariant::AttentionTile { queries, .. } = variant {
+                let tiles = step.tiles(queries);
                 let (_, words) = step_bindings(&step, &tiles, SPLIT);
                 let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(query.len()))]].concat();
                 let counts = Counts { rows, tiles: tiles.len() as u32, ..Counts::default() };
                 let actual = rig.run_counted(&variant, &shape, &counts, &bindings).await?;
                 rig.close(&variant, &format!("tiles, {heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
                 continue;
-            };
+            }
             let (_, words) = step_bindings(&step, &[], SPLIT);
             let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(query.len()))]].concat();
             let actual = rig.run(&variant, &shape, rows, &bindings).await?;

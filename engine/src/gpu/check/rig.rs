@@ -2,6 +2,7 @@
 
 use crate::gpu::dispatch::{Counts, workgroups};
 use crate::gpu::pipelines::{Access, Pipelines};
+use crate::gpu::readback::ReadOnce;
 use crate::gpu::weights::storage;
 use crate::gpu::{Gpu, GpuError};
 use crate::graph::{RowSet, StepHeader};
@@ -178,40 +179,20 @@ impl Rig {
             pass.set_bind_group(0, &bind_group, &[]);
             pass.dispatch_workgroups(x, y, z);
         }
-        let written = list.iter().filter(|(_, access, _)| *access == Access::ReadWrite);
-        let staging: Vec<_> = written
-            .map(|(_, _, buffer)| {
-                let staging = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                    label: None,
-                    size: buffer.size(),
-                    usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                    mapped_at_creation: false,
-                });
-                encoder.copy_buffer_to_buffer(buffer, 0, &staging, 0, buffer.size());
-                staging
-            })
-            .collect();
+        let written: Vec<&wgpu::Buffer> =
+            list.iter().filter(|(_, access, _)| *access == Access::ReadWrite).map(|(_, _, buffer)| *buffer).collect();
+        let all = written.iter().map(|buffer| (*buffer, 0, buffer.size()));
+        let read = ReadOnce::of(&gpu, &mut encoder, all);
         gpu.queue.submit([encoder.finish()]);
-        let mut mapped = Vec::new();
-        for staging in &staging {
-            let (sender, receiver) = futures_channel::oneshot::channel();
-            staging.map_async(wgpu::MapMode::Read, .., move |result| {
-                // The receiver is gone when nobody waits any more.
-                let _ = sender.send(result);
-            });
-            mapped.push(receiver);
+        let words = read.words(&gpu).await?;
+        let mut rest: &[f32] = cast_slice(&words);
+        let mut contents = Vec::new();
+        for buffer in written {
+            let (own, others) = rest.split_at(buffer.size() as usize / 4);
+            contents.push(own.to_vec());
+            rest = others;
         }
-        gpu.wait();
-        for mapped in mapped {
-            let _ = mapped.await;
-        }
-        gpu.check()?;
-        let read = |staging: &wgpu::Buffer| match staging.get_mapped_range(..) {
-            Ok(view) => cast_slice(&view).to_vec(),
-            Err(_) => Vec::new(),
-        };
-        let contents = staging.iter().map(read).collect();
-        buffers.iter().chain(&staging).for_each(wgpu::Buffer::destroy);
+        buffers.iter().for_each(wgpu::Buffer::destroy);
         Ok(contents)
     }
 
