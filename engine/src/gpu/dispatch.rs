@@ -6,6 +6,7 @@ use super::tuned_op::TunedOp;
 use crate::graph::RowSet;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{HeadsShape, KernelShape, QuantizeShape, WeightShape};
+use crate::kernels::variant::SEGMENT;
 
 /// One kernel on fixed buffers, for any number of rows.
 pub(super) struct Dispatch {
@@ -227,6 +228,9 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             [if *norm { 1 } else { (width / 32).div_ceil(workgroup) }, rows, 1]
         }
         (KernelVariant::SampleScan { chunks, .. }, _) => [chunks, rows, 1],
+        (KernelVariant::SampleSurvey { workgroup }, KernelShape::Logits { vocabulary, .. }) => {
+            [vocabulary.div_ceil(SEGMENT).div_ceil(workgroup), rows, 1]
+        }
         _ => [rows, 1, 1],
     }
 }

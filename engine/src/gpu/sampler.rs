@@ -14,7 +14,7 @@ use crate::graph::{Activation, RowSet};
 use crate::kernels::KernelVariant;
 use crate::kernels::sample::SampleRecords;
 use crate::kernels::source::KernelShape;
-use crate::kernels::variant::MOST_CHUNKS;
+use crate::kernels::variant::{MOST_CHUNKS, SEGMENT};
 use Access::{Read, ReadWrite, Uniform};
 
 /// Steps whose sampled tokens have places of their own.
@@ -27,12 +27,16 @@ pub(super) struct Sampler {
     max_chunks: u32,
     entries: wgpu::Buffer,
     adjust: Dispatch,
+    survey: Dispatch,
     filter: Dispatch,
     scan: Dispatch,
     pick: Dispatch,
     /// Bytes of its buffers.
     pub(super) scratch_bytes: u64,
 }
+
+/// Candidates of a row that are listed: more than top-p leaves of most rows, and little beside the row's logits.
+const CANDIDATES: u32 = 4096;
 
 /// Bytes of entries that there is room for at first: a history of some two thousand tokens.
 const ENTRIES_BYTES: u64 = 24 << 10;
@@ -58,19 +62,26 @@ impl Sampler {
             let all = [&[header, words], bindings].concat();
             binder.dispatch(kernel, shape.clone(), RowSet::Outputs, &all)
         };
-        let filter_workgroup = if software { 16 } else { 128 };
+        let segments =
+            storage(gpu, "stretches of logits", outputs * u64::from(config.vocabulary.div_ceil(SEGMENT)) * 8);
+        let listed = storage(gpu, "candidates", outputs * u64::from(CANDIDATES) * 8);
+        let workgroup = if software { 16 } else { 128 };
         Self {
             adjust: bind(
                 Kernel::Fixed(KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } }),
                 &[(2, ReadWrite, logits), (3, Read, &entries), (4, Read, &sampled)],
             ),
+            survey: bind(
+                Kernel::Fixed(KernelVariant::SampleSurvey { workgroup: workgroup.min(64) }),
+                &[(2, Read, logits), (3, ReadWrite, &segments)],
+            ),
             filter: bind(
-                Kernel::Fixed(KernelVariant::SampleFilter { workgroup: filter_workgroup }),
-                &[(2, Read, logits), (3, ReadWrite, &least)],
+                Kernel::Fixed(KernelVariant::SampleFilter { workgroup, capacity: CANDIDATES }),
+                &[(2, Read, logits), (3, Read, &segments), (4, ReadWrite, &listed), (5, ReadWrite, &least)],
             ),
             scan: bind(Kernel::Scan, &[(2, Read, logits), (3, Read, &least), (4, ReadWrite, &best)]),
             pick: bind(Kernel::Pick, &[(2, Read, &best), (3, ReadWrite, &sampled)]),
-            scratch_bytes: sampled.size() + entries.size() + least.size() + best.size(),
+            scratch_bytes: [&sampled, &entries, &segments, &listed, &least, &best].map(wgpu::Buffer::size).iter().sum(),
             sampled,
             entries,
             max_chunks,
@@ -78,8 +89,8 @@ impl Sampler {
     }
 
     /// All of them.
-    pub(super) fn all(&mut self) -> [&mut Dispatch; 4] {
-        [&mut self.adjust, &mut self.filter, &mut self.scan, &mut self.pick]
+    pub(super) fn all(&mut self) -> [&mut Dispatch; 5] {
+        [&mut self.adjust, &mut self.survey, &mut self.filter, &mut self.scan, &mut self.pick]
     }
 
     /// What finds tokens, whose variant may be chosen.
@@ -97,7 +108,7 @@ impl Sampler {
 
     /// Compiles all of it: nothing could stand in for what is refused later.
     pub(super) fn prepare(&mut self, gpu: &Gpu, pipelines: &mut Pipelines) {
-        for dispatch in [&mut self.adjust, &mut self.filter, &mut self.scan, &mut self.pick] {
+        for dispatch in self.all() {
             dispatch.prepare(gpu, pipelines, 1);
         }
     }
@@ -126,8 +137,9 @@ impl Sampler {
     /// The dispatches that a step's rows need, in their order.
     pub(super) fn dispatches(&mut self, records: &SampleRecords) -> impl Iterator<Item = &mut Dispatch> {
         let adjust = records.adjusted.then_some(&mut self.adjust);
-        let filter = records.filtered.then_some(&mut self.filter);
+        let (survey, filter) =
+            if records.filtered { (Some(&mut self.survey), Some(&mut self.filter)) } else { (None, None) };
         let (scan, pick) = if records.any { (Some(&mut self.scan), Some(&mut self.pick)) } else { (None, None) };
-        [adjust, filter, scan, pick].into_iter().flatten()
+        [adjust, survey, filter, scan, pick].into_iter().flatten()
     }
 }

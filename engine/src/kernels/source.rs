@@ -46,6 +46,8 @@ const FILES: &[(&str, &str)] = &[
     ("attention_reduce.wgsl", include_str!("attention_reduce.wgsl")),
     ("attention_tile.wgsl", include_str!("attention_tile.wgsl")),
     ("shared/sample.wgsl", include_str!("shared/sample.wgsl")),
+    ("shared/filter.wgsl", include_str!("shared/filter.wgsl")),
+    ("sample_survey.wgsl", include_str!("sample_survey.wgsl")),
     ("sample_adjust.wgsl", include_str!("sample_adjust.wgsl")),
     ("sample_filter.wgsl", include_str!("sample_filter.wgsl")),
     ("sample_scan.wgsl", include_str!("sample_scan.wgsl")),

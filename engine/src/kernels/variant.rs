@@ -120,10 +120,17 @@ pub enum KernelVariant {
         /// Invocations per row.
         workgroup: u32,
     },
+    /// Finds where what top-k, top-p and min-p leave can be.
+    SampleSurvey {
+        /// Invocations per workgroup, one for each stretch of a row.
+        workgroup: u32,
+    },
     /// Finds what top-k, top-p and min-p leave.
     SampleFilter {
         /// Invocations per row; a power of two.
         workgroup: u32,
+        /// Candidates that are listed; of more the whole row is searched.
+        capacity: u32,
     },
     /// Finds the best token of each part of a row.
     SampleScan {
@@ -145,6 +152,9 @@ pub enum KernelVariant {
         workgroup: u32,
     },
 }
+
+/// Tokens of a stretch of a row of logits, as candidates are looked for.
+pub const SEGMENT: u32 = 32;
 
 /// Parts of a row of logits that there is room for.
 pub const MOST_CHUNKS: u32 = 32;
@@ -168,6 +178,7 @@ impl KernelVariant {
             Self::SiluMul { .. } => "silu_mul",
             Self::GatherRows { .. } => "gather_rows",
             Self::SampleAdjust { .. } => "sample_adjust",
+            Self::SampleSurvey { .. } => "sample_survey",
             Self::SampleFilter { .. } => "sample_filter",
             Self::SampleScan { .. } => "sample_scan",
             Self::SamplePick { .. } => "sample_pick",
@@ -326,7 +337,8 @@ impl KernelVariant {
             | Self::AttentionTile { workgroup, .. }
             | Self::SiluMul { workgroup }
             | Self::SampleAdjust { workgroup }
-            | Self::SampleFilter { workgroup }
+            | Self::SampleSurvey { workgroup }
+            | Self::SampleFilter { workgroup, .. }
             | Self::SampleScan { workgroup, .. }
             | Self::SamplePick { workgroup, .. }
             | Self::GatherRows { workgroup } => workgroup,
