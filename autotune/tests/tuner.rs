@@ -11,7 +11,6 @@ use tilewright_autotune::records::{current_kernels, possible};
 use tilewright_autotune::status::{OperationState, State};
 use tilewright_autotune::{Options, Place, RaceOptions, Status, Tuner};
 use tilewright_engine::gpu::TunableExecutor;
-use tilewright_engine::kernels::source::source_hash;
 use tilewright_engine::load::load_shape;
 use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions};
@@ -178,12 +177,4 @@ fn a_choice_that_the_device_refuses_changes_nothing_and_one_that_it_takes_is_use
     assert!(refused.to_string().contains("refused matvec"), "{refused}");
     assert_eq!(current(&refusing), Some(op.default));
     assert!(refusing.gpu().check().is_ok(), "the device goes on");
-}
-
-#[test]
-fn a_hash_of_a_kernel_covers_what_it_includes_and_nothing_else() {
-    let hashes: Vec<_> = ["matvec", "matmul", "attention_split", "rms_norm"].map(source_hash).to_vec();
-    assert!(hashes.iter().all(Option::is_some));
-    assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), hashes.len());
-    assert_eq!(source_hash("no_such_kernel"), None);
 }

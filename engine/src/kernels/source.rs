@@ -11,6 +11,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -266,24 +267,23 @@ pub fn render(variant: &KernelVariant, shape: &KernelShape) -> Result<String, mi
 /// A hash of a kernel's source: its template and all that it includes. Another hash, another kernel: nothing that was measured
 /// of the one holds for the other. `None` if there is no kernel of this name.
 pub fn source_hash(kernel: &str) -> Option<String> {
-    let text = |name: &str| FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
-    let own = format!("{kernel}.wgsl");
-    text(&own)?;
-    let mut names = vec![own];
-    let mut at = 0;
-    while let Some(name) = names.get(at) {
-        let included =
-            text(name).unwrap_or_default().split("include \"").skip(1).filter_map(|rest| rest.split('"').next());
-        let new: Vec<String> = included.map(str::to_owned).filter(|name| !names.contains(name)).collect();
-        names.extend(new);
-        at += 1;
-    }
-    names.sort();
     let mut digest = Sha256::new();
-    for name in &names {
-        digest.update(text(name).unwrap_or_default());
-    }
+    sources(kernel)?.values().for_each(|text| digest.update(text));
     Some(digest.finalize()[..8].iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}")))
+}
+
+/// The files of a kernel's source, by name.
+fn sources(kernel: &str) -> Option<BTreeMap<&'static str, &'static str>> {
+    let file = |name: &str| FILES.iter().find(|(known, _)| *known == name).copied();
+    let mut sources = BTreeMap::new();
+    let mut unread = vec![file(&format!("{kernel}.wgsl"))?];
+    while let Some((name, text)) = unread.pop() {
+        if sources.insert(name, text).is_none() {
+            let included = text.split("include \"").skip(1).filter_map(|rest| rest.split('"').next());
+            unread.extend(included.filter_map(file));
+        }
+    }
+    Some(sources)
 }
 
 /// Names of all kernels.
@@ -293,4 +293,23 @@ pub fn kernels() -> impl Iterator<Item = &'static str> {
         .map(|(name, _)| *name)
         .filter(|name| !name.starts_with("shared/"))
         .map(|name| name.trim_end_matches(".wgsl"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_of_a_kernel_covers_what_it_includes_and_nothing_else() {
+        let names = |kernel| sources(kernel).unwrap_or_default().into_keys().collect::<Vec<_>>();
+        assert_eq!(
+            names("sample_filter"),
+            ["sample_filter.wgsl", "shared/filter.wgsl", "shared/sample.wgsl", "shared/step.wgsl", "shared/words.wgsl"]
+        );
+        assert_eq!(names("rms_norm"), ["rms_norm.wgsl", "shared/step.wgsl"]);
+        assert!(names("no_such_kernel").is_empty() && source_hash("no_such_kernel").is_none());
+        let hashes: Vec<_> = kernels().map(source_hash).collect();
+        assert!(hashes.iter().all(Option::is_some));
+        assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), hashes.len());
+    }
 }
