@@ -1,7 +1,8 @@
 //! What a tuner needs of wherever it runs: clocks, and its turn on the device.
 
 use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, ready};
+use std::any::Any;
 use std::cell::Cell;
 
 /// Where a tuner runs.
@@ -14,6 +15,11 @@ pub trait Host {
 
     /// Resolves when the device is idle and may be used for some milliseconds; waited for before every piece of work.
     fn turn(&self) -> LocalBoxFuture<'_, ()>;
+
+    /// Resolves when no other tuner measures on this device, to what keeps others away while it is held.
+    fn alone(&self) -> LocalBoxFuture<'_, Box<dyn Any>> {
+        ready(Box::new(()) as Box<dyn Any>).boxed_local()
+    }
 }
 
 /// A host whose users know how long they worked, which waiting for a turn is not.
@@ -35,6 +41,15 @@ impl<'a> Worked<'a> {
     pub fn worked_us(&self) -> f64 {
         self.clock_us() - self.begun_us - self.waited_us.get()
     }
+
+    async fn wait<T>(&self, wanted: impl Future<Output = T>) -> T {
+        let begun_us = self.clock_us();
+        let got = wanted.await;
+        let now_us = self.clock_us();
+        let waited_us = now_us - begun_us.max(self.waited_until_us.replace(now_us));
+        self.waited_us.set(self.waited_us.get() + waited_us);
+        got
+    }
 }
 
 impl Host for Worked<'_> {
@@ -47,14 +62,11 @@ impl Host for Worked<'_> {
     }
 
     fn turn(&self) -> LocalBoxFuture<'_, ()> {
-        async {
-            let begun_us = self.clock_us();
-            self.host.turn().await;
-            let now_us = self.clock_us();
-            let waited_us = now_us - begun_us.max(self.waited_until_us.replace(now_us));
-            self.waited_us.set(self.waited_us.get() + waited_us);
-        }
-        .boxed_local()
+        self.wait(self.host.turn()).boxed_local()
+    }
+
+    fn alone(&self) -> LocalBoxFuture<'_, Box<dyn Any>> {
+        self.wait(self.host.alone()).boxed_local()
     }
 }
 

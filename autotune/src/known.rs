@@ -31,6 +31,11 @@ impl Known {
         Query { shape, device, browser, kernels: &self.kernels, permits, default }
     }
 
+    /// Learns what other tuners have kept since.
+    pub(crate) async fn refresh(&self) {
+        self.keeper.lock().await.refresh().await;
+    }
+
     /// What is best for an operation, of the default and a space.
     pub(crate) async fn answer(&self, op: &TunedOp, default: &KernelVariant, space: &[KernelVariant]) -> Answer {
         let (shape, default) = (records::shape(op), records::variant(default));

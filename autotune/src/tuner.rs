@@ -147,6 +147,19 @@ impl<'a> Tuner<'a> {
                 }
             }
         }
+        let mut alone = None;
+        if !unknown.is_empty() {
+            // Whoever measured meanwhile may have left nothing to measure.
+            alone = Some(self.host.alone().await);
+            self.known.refresh().await;
+            let mut left = Vec::new();
+            for (index, planned) in unknown {
+                if self.options.again || !self.adopt(&phases[index], planned).await? {
+                    left.push((index, planned));
+                }
+            }
+            unknown = left;
+        }
         self.lap(|status| &mut status.adopting_ms);
         let mut changes: Vec<Vec<Change>> = phases.iter().map(|_| Vec::new()).collect();
         if !unknown.is_empty() {
@@ -170,6 +183,7 @@ impl<'a> Tuner<'a> {
             self.try_phase(phase, changes).await?;
         }
         self.lap(|status| &mut status.trying_ms);
+        drop(alone);
         Ok(())
     }
 
@@ -202,7 +216,7 @@ impl<'a> Tuner<'a> {
         let known = self.known.is_enough(&op, &default, &answer).await;
         let usable = self.known.may_be_used(&op, &answer).await;
         let mut chosen = answer.variant.decode::<KernelVariant>().ok().filter(|_| usable).unwrap_or(default);
-        if chosen != planned.operation.current {
+        if self.executor.current(&op) != Some(chosen) {
             self.host.turn().await;
             match self.executor.choose(&[(op, Some(chosen))]).await {
                 Ok(()) => {}
@@ -224,7 +238,10 @@ impl<'a> Tuner<'a> {
             chosen_us: self.known.time_us(&op, &chosen).await,
             why: Known::why(&answer, &chosen),
         };
-        self.show(|status| status.operations.push(operation));
+        self.show(|status| match status.operations.iter_mut().find(|shown| shown.shape == operation.shape) {
+            Some(shown) => *shown = operation,
+            None => status.operations.push(operation),
+        });
         Ok(known)
     }
 

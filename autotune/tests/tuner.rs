@@ -3,19 +3,23 @@
 
 mod lavapipe;
 
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use futures_util::lock::Mutex;
 use lavapipe::{Alone, gpu};
+use std::any::Any;
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use tilewright_autotune::records::{current_kernels, possible};
 use tilewright_autotune::status::{OperationState, State};
-use tilewright_autotune::{Options, Place, RaceOptions, Status, Tuner};
+use tilewright_autotune::{Host, Options, Place, RaceOptions, Status, Tuner};
 use tilewright_engine::gpu::TunableExecutor;
 use tilewright_engine::load::load_shape;
 use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions};
 use tilewright_tuning_db::exchange::export;
-use tilewright_tuning_db::store::MemoryStore;
+use tilewright_tuning_db::store::{FileStore, MemoryStore, Store};
 use tilewright_tuning_db::{Database, Entry, ImportRules, Item, Keeper, Outcome, Provenance, Verdict};
 
 const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
@@ -51,6 +55,54 @@ fn tune(gpu: Gpu, keeper: Rc<Mutex<Keeper>>, options: Options) -> Tuned {
     let status = pollster::block_on(Tuner::new(executor, Rc::clone(&keeper), place, options, &host, &tell).run());
     assert!(*shown.borrow() > 3, "progress was told");
     Tuned { status, keeper }
+}
+
+/// A host on which another tuner is at work when its turn is waited for, and keeps what it measured in the same file.
+struct AfterAnother {
+    host: Alone,
+    file: PathBuf,
+    measured: Vec<Entry>,
+}
+
+impl Host for AfterAnother {
+    fn clock_us(&self) -> f64 {
+        self.host.clock_us()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.host.now_ms()
+    }
+
+    fn turn(&self) -> LocalBoxFuture<'_, ()> {
+        self.host.turn()
+    }
+
+    fn alone(&self) -> LocalBoxFuture<'_, Box<dyn Any>> {
+        async {
+            FileStore::new(&self.file).put(&self.measured).await.unwrap();
+            Box::new(()) as Box<dyn Any>
+        }
+        .boxed_local()
+    }
+}
+
+#[test]
+fn of_two_tuners_the_one_that_waited_measures_nothing_anew() {
+    let first = tune(gpu(GpuOptions::default()), keeper(Vec::new()), quick());
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("two tuners");
+    // What an earlier run of this test left.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("tuning.json");
+    let store: Box<dyn Store> = Box::new(FileStore::new(&file));
+    let keeper = Rc::new(Mutex::new(pollster::block_on(Keeper::open(store, Database::default()))));
+    let host = AfterAnother { host: Alone::new(), file, measured: entries(&first.keeper) };
+    let gpu = gpu(GpuOptions::default());
+    let (place, executor) = (Place::native(&gpu), executor(gpu));
+    let second = pollster::block_on(Tuner::new(executor, keeper, place, quick(), &host, &|_| ()).run());
+    assert_eq!((second.state, second.measured), (State::Done, 0), "{:?}", second.error);
+    assert_eq!(second.operations.len(), first.status.operations.len());
+    assert!(second.operations.iter().all(|op| op.state == OperationState::Known));
 }
 
 fn entries(keeper: &Mutex<Keeper>) -> Vec<Entry> {

@@ -44,16 +44,21 @@ impl Keeper {
     /// Reads what `store` has on top of `built_in`.
     pub async fn open(store: Box<dyn Store>, built_in: Database) -> Self {
         let mut keeper = Self { database: built_in, store, troubles: Vec::new() };
-        match keeper.store.load().await {
+        keeper.refresh().await;
+        keeper
+    }
+
+    /// Reads what others have put into the store since.
+    pub async fn refresh(&mut self) {
+        match self.store.load().await {
             Ok(loaded) => {
                 for entry in loaded.entries {
-                    keeper.database.insert(entry);
+                    self.database.insert(entry);
                 }
-                loaded.set_aside.into_iter().for_each(|aside| keeper.trouble(Trouble::SetAside(aside)));
+                loaded.set_aside.into_iter().for_each(|aside| self.trouble(Trouble::SetAside(aside)));
             }
-            Err(error) => keeper.trouble(Trouble::Store(error)),
+            Err(error) => self.trouble(Trouble::Store(error)),
         }
-        keeper
     }
 
     /// What is known.

@@ -180,7 +180,7 @@ async fn run(
         ..Options::default()
     };
     // Nobody else uses the model.
-    let gate = Gate::new(Activity::default());
+    let gate = Gate::new(Activity::default(), None);
     let status = Tuner::new(executor, Rc::clone(&keeper), place, options, &gate, &|_| ()).run().await;
     let mut measured = Database::default();
     for entry in keeper.lock().await.database().entries().filter(|entry| entry.provenance == Provenance::MeasuredHere) {

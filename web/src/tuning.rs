@@ -12,6 +12,7 @@ use futures_util::lock::Mutex;
 use gloo_timers::future::sleep;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::any::Any;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -128,12 +129,14 @@ pub(crate) struct Gate {
     answering: Activity,
     /// Somebody has said so.
     paused: Activity,
+    /// Where other engines wait for their turn, if there may be others.
+    store: Option<JsTuningStore>,
 }
 
 impl Gate {
     /// Of a tuner that gives way to this.
-    pub(crate) fn new(answering: Activity) -> Self {
-        Self { clock: Box::new(clock()), answering, paused: Activity::default() }
+    pub(crate) fn new(answering: Activity, store: Option<JsTuningStore>) -> Self {
+        Self { clock: Box::new(clock()), answering, paused: Activity::default(), store }
     }
 }
 
@@ -159,23 +162,33 @@ impl Host for Gate {
         }
         .boxed_local()
     }
+
+    fn alone(&self) -> LocalBoxFuture<'_, Box<dyn Any>> {
+        async {
+            match &self.store {
+                Some(store) => Box::new(store.wait_for_turn().await) as Box<dyn Any>,
+                None => Box::new(()),
+            }
+        }
+        .boxed_local()
+    }
 }
 
 impl Tuning {
     /// Of a model's engine, giving way to `activity`; `facts` is JSON of `AdapterFacts`, and `mode` `auto` or `off`.
     pub(crate) fn new(model: String, mode: &str, facts: &str, store: JsTuningStore, activity: Activity) -> Self {
-        let place = place(facts);
+        let (place, kept) = (place(facts), store.clone());
         Self {
             model,
             auto: mode != "off",
-            keeper: async {
-                let mut keeper = Keeper::open(Box::new(store), builtin::database().unwrap_or_default()).await;
+            keeper: async move {
+                let mut keeper = Keeper::open(Box::new(kept), builtin::database().unwrap_or_default()).await;
                 keeper.forget_stale(&current_kernels()).await;
                 Rc::new(Mutex::new(keeper))
             }
             .boxed_local()
             .shared(),
-            gate: Rc::new(Gate::new(activity)),
+            gate: Rc::new(Gate::new(activity, Some(store))),
             status: RefCell::new(Status {
                 device: place.device.clone(),
                 browser: place.browser.clone(),

@@ -1,7 +1,7 @@
 //! The tuning database's `Store`, kept through callbacks: IndexedDB stays in JS, with `TuningStore` of tuning-store.ts.
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use js_sys::{Array, Object, Reflect};
+use js_sys::{Array, Function, Object, Reflect};
 use tilewright_tuning_db::store::{Loaded, SetAside, Store, StoreError, entry_from_text, entry_to_text};
 use tilewright_tuning_db::{Entry, RecordId};
 use wasm_bindgen::prelude::*;
@@ -9,7 +9,12 @@ use wasm_bindgen::prelude::*;
 #[wasm_bindgen]
 extern "C" {
     /// `TuningStore` of tuning-store.ts.
+    #[derive(Clone)]
     pub type JsTuningStore;
+
+    /// Resolves to a function.
+    #[wasm_bindgen(method, catch)]
+    async fn turn(this: &JsTuningStore) -> Result<JsValue, JsValue>;
 
     /// `{ entries, unreadable }`.
     #[wasm_bindgen(method, catch)]
@@ -28,6 +33,23 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     async fn clear(this: &JsTuningStore) -> Result<JsValue, JsValue>;
+}
+
+/// Held by the engine that is tuning, of all that there are.
+pub(crate) struct TuningTurn(Option<Function>);
+
+impl JsTuningStore {
+    /// Waits until no other engine is tuning.
+    pub(crate) async fn wait_for_turn(&self) -> TuningTurn {
+        TuningTurn(self.turn().await.ok().and_then(|release| release.dyn_into().ok()))
+    }
+}
+
+impl Drop for TuningTurn {
+    fn drop(&mut self) {
+        // Letting go can't fail.
+        self.0.take().map(|release| release.call0(&JsValue::NULL));
+    }
 }
 
 impl Store for JsTuningStore {
