@@ -10,7 +10,9 @@ use std::rc::Rc;
 use tilewright_engine::gpu::tuned_op::TunedOp;
 use tilewright_engine::kernels::KernelVariant;
 use tilewright_tuning_db::lookup::time_in_words;
-use tilewright_tuning_db::{Answer, Item, Keeper, Kernels, Provenance, Query, Rung, Shape, Trial, Variant, Verdict};
+use tilewright_tuning_db::{
+    Answer, Item, Keeper, Kernels, Outcome, Provenance, Query, Rung, Shape, Trial, Variant, Verdict,
+};
 
 /// The knowledge of a tuner.
 pub(crate) struct Known {
@@ -101,6 +103,15 @@ impl Known {
             "Fastest alone is {variant}{}; it is not used, as no trial has shown that whole steps are faster with it.",
             time.unwrap_or_default()
         )
+    }
+
+    /// What took too long here, or lost the device: it is not tried again.
+    pub(crate) async fn hanging(&self, op: &TunedOp) -> Vec<KernelVariant> {
+        let (shape, none) = (records::shape(op), Variant { kernel: String::new(), parameters: [].into() });
+        let query = self.query(&shape, &none, &|_| true);
+        let keeper = self.keeper.lock().await;
+        let hanging = keeper.database().tried(&query).filter(|(record, _)| record.outcome == Outcome::Timeout);
+        hanging.filter_map(|(record, _)| record.variant().decode().ok()).collect()
     }
 
     /// The best of an operation on any device, the best first.

@@ -64,6 +64,8 @@ pub enum Outcome {
     Refused(String),
     /// It took so long, microseconds, and was given up.
     Timeout(f64),
+    /// The device was lost when it ran for the first time.
+    Lost,
 }
 
 /// One measurement.
@@ -125,6 +127,8 @@ pub struct Race<'a> {
     /// Held by the race that keeps the device busy.
     device: &'a Mutex<()>,
     entries: Vec<Entry>,
+    /// Who runs for the first time.
+    suspect: Option<KernelVariant>,
     /// Microseconds of the first candidate's first run.
     first_us: Option<f64>,
     /// Shortest pass of the first candidate, microseconds.
@@ -135,13 +139,20 @@ pub struct Race<'a> {
 impl<'a> Race<'a> {
     /// Nobody takes part yet. Races that go on at a time share `device`.
     pub fn new(trial: Trial, options: RaceOptions, host: &'a dyn Host, device: &'a Mutex<()>) -> Self {
-        let (entries, first_us, reference_us, spent_us) = (Vec::new(), None, f64::INFINITY, 0.0);
-        Self { trial, options, host, device, entries, first_us, reference_us, spent_us }
+        let (entries, suspect, first_us) = (Vec::new(), None, None);
+        Self { trial, options, host, device, entries, suspect, first_us, reference_us: f64::INFINITY, spent_us: 0.0 }
     }
 
     /// All candidates, in the order in which they came.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// Whoever ran for the first time when the device was lost: to be left alone from now on, unless it is the first candidate, which
+    /// has long been in use.
+    pub fn suspect(&self) -> Option<Entry> {
+        let variant = self.suspect.filter(|_| !self.entries.is_empty())?;
+        Some(Entry { variant, error: None, outcome: Outcome::Lost })
     }
 
     /// Microseconds that the device was kept busy.
@@ -186,7 +197,9 @@ impl<'a> Race<'a> {
         let _busy = self.device.lock().await;
         let first = self.entries.len();
         for variant in &new {
+            self.suspect = Some(*variant);
             let entry = self.check(variant).await?;
+            self.suspect = None;
             self.entries.push(entry);
         }
         // The first of all is what the others are held against.

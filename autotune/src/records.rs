@@ -151,6 +151,7 @@ pub fn record(op: &TunedOp, entry: &Entry, race: &RaceFacts, place: &Place, take
         Outcome::Wrong => (db::Outcome::Wrong, String::new()),
         Outcome::Refused(reason) => (db::Outcome::Refused, printable(reason)),
         Outcome::Timeout(us) => (db::Outcome::Timeout, format!("one run took {:.0} ms", us / 1e3)),
+        Outcome::Lost => (db::Outcome::Timeout, "the device was lost when it ran for the first time".to_owned()),
     };
     let samples = entry.samples();
     let timed = !samples.is_empty();

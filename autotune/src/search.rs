@@ -42,27 +42,19 @@ const SHORT_US: f64 = 250_000.0;
 /// Who is so many times slower than the best may still win.
 const NEAR: f64 = 1.1;
 
-/// What a search found.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Everybody who was tried.
-    pub entries: Vec<Entry>,
-    /// Microseconds that the device was kept busy.
-    pub spent_us: f64,
-}
-
-/// Searches `space` for something faster than `current`, beginning with `seeds`.
+/// Searches `space` for something faster than `current`, beginning with `seeds`: the race's entries are what was found, also when
+/// it ends early.
 ///
 /// # Errors
 /// When the device fails, or has no memory for the operands.
 pub async fn search(
-    mut race: Race<'_>,
+    race: &mut Race<'_>,
     current: KernelVariant,
     seeds: &[KernelVariant],
     space: &[KernelVariant],
     options: &SearchOptions,
     host: &Worked<'_>,
-) -> Result<Found, TrialError> {
+) -> Result<(), TrialError> {
     let begun_us = host.worked_us();
     let is_over = |race: &Race<'_>| {
         !options.exhaustive && (race.spent_us() >= options.gpu_us || host.worked_us() - begun_us >= options.all_us)
@@ -78,11 +70,11 @@ pub async fn search(
         let step = if options.all_us < SHORT_US { STEP / 2 } else { STEP };
         let first = [vec![current], seeds.to_vec(), map.spread(SPREAD)].concat();
         for (index, some) in first.chunks(step + 1).enumerate() {
-            if index == 0 || !is_over(&race) {
+            if index == 0 || !is_over(race) {
                 race.enter(some).await?;
             }
         }
-        while !is_over(&race) {
+        while !is_over(race) {
             let next = map.next(race.entries(), step);
             if next.is_empty() {
                 break;
@@ -96,7 +88,7 @@ pub async fn search(
             race.round(options.samples).await?;
         }
     }
-    Ok(Found { spent_us: race.spent_us(), entries: race.entries().to_vec() })
+    Ok(())
 }
 
 /// A search space as points: the rank of each parameter among the values that it has.

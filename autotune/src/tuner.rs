@@ -14,7 +14,7 @@ use crate::known::Known;
 use crate::plan::{LEAST_SHARE, LEAST_SHARE_OF_ALL, Phase, Planned, phases};
 use crate::race::{Entry, Outcome, Race, RaceOptions};
 use crate::records::{self, Place, RaceFacts};
-use crate::search::{Found, SearchOptions, search};
+use crate::search::{SearchOptions, search};
 use crate::space;
 use crate::status::{OperationState, OperationStatus, State, Status, TrialStatus};
 use futures_util::lock::Mutex;
@@ -269,14 +269,21 @@ impl<'a> Tuner<'a> {
     async fn tune(&self, planned: &Planned, gpu_us: f64, all_us: f64) -> Result<Option<Change>, TuneError> {
         let (op, default) = (planned.operation.op, planned.operation.default);
         let gpu = self.executor.gpu();
-        let space = space::variants(&op, &gpu.limits());
+        let hanging = self.known.hanging(&op).await;
+        let mut space = space::variants(&op, &gpu.limits());
+        space.retain(|variant| !hanging.contains(variant));
         self.show_operation(&op, |operation| operation.state = OperationState::Searching);
-        let race = Race::new(Trial::new(&gpu, op), self.options.race, &self.host, &self.device);
+        let mut race = Race::new(Trial::new(&gpu, op), self.options.race, &self.host, &self.device);
         let facts = RaceFacts::from(&race);
         let seeds = self.seeds(&op, &space).await;
         let options = SearchOptions { gpu_us, all_us, exhaustive: self.options.exhaustive, ..SearchOptions::default() };
-        let Found { entries, spent_us } = search(race, default, &seeds, &space, &options, &self.host).await?;
+        let searched = search(&mut race, default, &seeds, &space, &options, &self.host).await;
+        // What is known by then is known, also where the device did not survive it.
+        let mut entries = race.entries().to_vec();
+        entries.extend(race.suspect());
         self.known.keep_race(&op, &entries, &facts, self.host.now_ms()).await;
+        searched?;
+        let spent_us = race.spent_us();
         let troubles = self.known.troubles().await;
         let answer = self.known.answer(&op, &default, &space).await;
         let current = self.executor.current(&op).unwrap_or(default);

@@ -8,7 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::lock::Mutex;
 use lavapipe::{Alone, gpu};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::rc::Rc;
 use tilewright_autotune::records::{current_kernels, possible};
@@ -20,7 +20,7 @@ use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions};
 use tilewright_tuning_db::exchange::export;
 use tilewright_tuning_db::store::{FileStore, MemoryStore, Store};
-use tilewright_tuning_db::{Database, Entry, ImportRules, Item, Keeper, Outcome, Provenance, Verdict};
+use tilewright_tuning_db::{Database, Entry, ImportRules, Item, Keeper, Outcome, Provenance, Record, Verdict};
 
 const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
 
@@ -84,6 +84,59 @@ impl Host for AfterAnother {
         }
         .boxed_local()
     }
+}
+
+/// A host whose device is lost when the second candidate runs for the first time.
+struct Losing {
+    host: Alone,
+    gpu: Gpu,
+    turns: Cell<u32>,
+}
+
+impl Host for Losing {
+    fn clock_us(&self) -> f64 {
+        self.host.clock_us()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.host.now_ms()
+    }
+
+    fn turn(&self) -> LocalBoxFuture<'_, ()> {
+        self.turns.set(self.turns.get() + 1);
+        if self.turns.get() == 3 {
+            self.gpu.destroy();
+        }
+        async {}.boxed_local()
+    }
+}
+
+#[test]
+fn what_ran_for_the_first_time_when_the_device_was_lost_is_not_tried_again() {
+    let lost = gpu(GpuOptions::default());
+    let (place, executor) = (Place::native(&lost), executor(lost.clone()));
+    let host = Losing { host: Alone::new(), gpu: lost, turns: Cell::new(0) };
+    let keeper = keeper(Vec::new());
+    let first = pollster::block_on(Tuner::new(executor, Rc::clone(&keeper), place, quick(), &host, &|_| ()).run());
+    assert_eq!(first.state, State::Failed);
+    let suspects = |keeper: &Mutex<Keeper>| -> Vec<Record> {
+        let items = entries(keeper).into_iter().map(|entry| entry.item);
+        let records = items.filter_map(|item| if let Item::Record(record) = item { Some(record) } else { None });
+        records.filter(|record| record.outcome == Outcome::Timeout).collect()
+    };
+    let [suspect] = &suspects(&keeper)[..] else { panic!("{:?}", suspects(&keeper)) };
+    assert!(suspect.note.contains("lost"), "{}", suspect.note);
+
+    let second = tune(gpu(GpuOptions::default()), keeper, Options { exhaustive: true, phases: vec![0], ..quick() });
+    assert_eq!(second.status.state, State::Done);
+    let op = second.status.operations.iter().find(|op| op.shape == suspect.shape).expect("it is tuned again");
+    // All of its space but that one, and the default where that is not of the space.
+    assert!(op.tried + 1 >= op.space, "{} of {}", op.tried, op.space);
+    let variant = suspect.variant();
+    let tried = entries(&second.keeper).into_iter().filter(|entry| {
+        matches!(&entry.item, Item::Record(record) if record.shape == suspect.shape && record.variant() == variant)
+    });
+    assert_eq!(tried.count(), 1, "there is the one record of it");
 }
 
 #[test]
