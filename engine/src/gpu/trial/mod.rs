@@ -9,6 +9,7 @@ mod heads;
 mod products;
 mod rows;
 
+use super::check::rig::Random;
 use super::dispatch::{Counts, workgroups};
 use super::memory::step_buffer;
 use super::pipelines::{BindingKinds, Pipelines};
@@ -20,7 +21,6 @@ use super::{Gpu, GpuError};
 use crate::graph::{RowSet, StepHeader};
 use crate::kernels::KernelVariant;
 use crate::kernels::source::KernelShape;
-use crate::sampling::random::philox;
 use bytemuck::Pod;
 use std::any::Any;
 use std::collections::HashMap;
@@ -337,23 +337,4 @@ fn compared_rows(rows: u32) -> Vec<u32> {
     let mut some: Vec<u32> = (0..MOST - 1).map(|i| (i * rows / MOST).max(i)).chain([rows - 1]).collect();
     some.dedup();
     some
-}
-
-/// Random operands.
-struct Random(u32);
-
-impl Random {
-    fn word(&mut self) -> u32 {
-        self.0 += 1;
-        philox([self.0, 0, 0, 0], [5, 77])[0]
-    }
-
-    /// In [-1, 1).
-    fn float(&mut self) -> f32 {
-        self.word() as f32 / 2.0_f32.powi(31) - 1.0
-    }
-
-    fn floats(&mut self, count: u32) -> Vec<f32> {
-        (0..count).map(|_| self.float()).collect()
-    }
 }

@@ -159,7 +159,7 @@ fn sides(op: &ProductOp, packed: bool, norm: bool, out_stride: u32, rows: &[u32]
     let mut random = Random(0);
     let distinct = PERIOD.min(outputs);
     let input_rows = INPUT_PERIOD.min(op.rows);
-    let weights = random.weights(&TensorLayout { rows: distinct, ..layout });
+    let weights = even_weights(&mut random, &TensorLayout { rows: distinct, ..layout });
     let raw = random.floats(input_rows * inputs);
     let norm_weight: Vec<f32> = (0..inputs).map(|_| 1.0 + random.float() / 4.0).collect();
     let mut input = raw.clone();
@@ -236,29 +236,27 @@ impl Made {
     }
 }
 
-impl Random {
-    /// Whose products with rows of magnitude one are of magnitude one.
-    fn weights(&mut self, layout: &TensorLayout) -> WeightRows {
-        let mut rows = WeightRows::zeroed(layout, layout.rows);
-        let size = 1.0 / (layout.cols as f32).sqrt();
-        match layout.format {
-            WeightFormat::Quantized(quantization) => {
-                rows.codes.iter_mut().for_each(|code| *code = self.word());
-                let scale = size / if quantization.bits == 4 { 8.0 } else { 128.0 };
-                rows.scales.iter_mut().for_each(|s| *s = f16::from_f32(scale * (1.0 + self.float() / 2.0)));
-                rows.mins.iter_mut().for_each(|min| *min = f16::from_f32(-size * (1.0 + self.float() / 2.0)));
-            }
-            WeightFormat::F32 => rows.codes.iter_mut().for_each(|code| *code = (self.float() * size).to_bits()),
-            format => {
-                for code in &mut rows.codes {
-                    let half = |x: f32| match format {
-                        WeightFormat::F16 => u32::from(f16::from_f32(x).to_bits()),
-                        _ => x.to_bits() >> 16,
-                    };
-                    *code = half(self.float() * size) | half(self.float() * size) << 16;
-                }
+/// Weights whose products with rows of magnitude one are of magnitude one.
+fn even_weights(random: &mut Random, layout: &TensorLayout) -> WeightRows {
+    let mut rows = WeightRows::zeroed(layout, layout.rows);
+    let size = 1.0 / (layout.cols as f32).sqrt();
+    match layout.format {
+        WeightFormat::Quantized(quantization) => {
+            rows.codes.iter_mut().for_each(|code| *code = random.word());
+            let scale = size / if quantization.bits == 4 { 8.0 } else { 128.0 };
+            rows.scales.iter_mut().for_each(|s| *s = f16::from_f32(scale * (1.0 + random.float() / 2.0)));
+            rows.mins.iter_mut().for_each(|min| *min = f16::from_f32(-size * (1.0 + random.float() / 2.0)));
+        }
+        WeightFormat::F32 => rows.codes.iter_mut().for_each(|code| *code = (random.float() * size).to_bits()),
+        format => {
+            for code in &mut rows.codes {
+                let half = |x: f32| match format {
+                    WeightFormat::F16 => u32::from(f16::from_f32(x).to_bits()),
+                    _ => x.to_bits() >> 16,
+                };
+                *code = half(random.float() * size) | half(random.float() * size) << 16;
             }
         }
-        rows
     }
+    rows
 }
