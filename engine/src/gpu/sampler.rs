@@ -12,9 +12,9 @@ use super::pipelines::{Access, Pipelines};
 use super::weights::storage;
 use crate::graph::{Activation, RowSet};
 use crate::kernels::KernelVariant;
-use crate::kernels::sample::SampleRecords;
+use crate::kernels::sample::{LISTED, STATE_WORDS, SURVEY_WORDS, SampleRecords};
 use crate::kernels::source::KernelShape;
-use crate::kernels::variant::MOST_CHUNKS;
+use crate::kernels::variant::{MOST_CHUNKS, MOST_GROUPS};
 use Access::{Read, ReadWrite, Uniform};
 
 /// Steps whose sampled tokens have places of their own.
@@ -27,7 +27,8 @@ pub(super) struct Sampler {
     max_chunks: u32,
     entries: wgpu::Buffer,
     adjust: Dispatch,
-    filter: Dispatch,
+    /// Survey, sift and search.
+    filter: [Dispatch; 3],
     scan: Dispatch,
     pick: Dispatch,
     /// Bytes of its buffers.
@@ -51,6 +52,10 @@ impl Sampler {
         let entries = storage(gpu, "biases and penalties", ENTRIES_BYTES);
         let least = storage(gpu, "least candidates", outputs * 8);
         let best = storage(gpu, "best of parts", outputs * u64::from(MOST_CHUNKS) * 16);
+        let groups = if software { 4 } else { MOST_GROUPS };
+        let surveys = storage(gpu, "surveys of logits", outputs * u64::from(groups * SURVEY_WORDS) * 4);
+        let states = storage(gpu, "states of filters", outputs * u64::from(STATE_WORDS) * 4);
+        let listed = storage(gpu, "listed candidates", outputs * u64::from(LISTED) * 8);
         let logits = memory.activation(Activation::Logits);
         let shape = KernelShape::Logits { vocabulary: config.vocabulary, stride: Activation::Logits.stride(config) };
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
@@ -58,19 +63,23 @@ impl Sampler {
             let all = [&[header, words], bindings].concat();
             binder.dispatch(kernel, shape.clone(), RowSet::Outputs, &all)
         };
-        let filter_workgroup = if software { 16 } else { 128 };
+        let [survey, sift, search] = KernelVariant::filter(software).map(Kernel::Fixed);
         Self {
             adjust: bind(
                 Kernel::Fixed(KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } }),
                 &[(2, ReadWrite, logits), (3, Read, &entries), (4, Read, &sampled)],
             ),
-            filter: bind(
-                Kernel::Fixed(KernelVariant::SampleFilter { workgroup: filter_workgroup }),
-                &[(2, Read, logits), (3, ReadWrite, &least)],
-            ),
+            filter: [
+                bind(survey, &[(2, Read, logits), (3, ReadWrite, &surveys), (4, ReadWrite, &states)]),
+                bind(sift, &[(2, Read, logits), (3, Read, &surveys), (4, ReadWrite, &states), (5, ReadWrite, &listed)]),
+                bind(search, &[(2, Read, logits), (3, Read, &states), (4, Read, &listed), (5, ReadWrite, &least)]),
+            ],
             scan: bind(Kernel::Scan, &[(2, Read, logits), (3, Read, &least), (4, ReadWrite, &best)]),
             pick: bind(Kernel::Pick, &[(2, Read, &best), (3, ReadWrite, &sampled)]),
-            scratch_bytes: sampled.size() + entries.size() + least.size() + best.size(),
+            scratch_bytes: [&sampled, &entries, &least, &best, &surveys, &states, &listed]
+                .map(wgpu::Buffer::size)
+                .iter()
+                .sum(),
             sampled,
             entries,
             max_chunks,
@@ -78,8 +87,9 @@ impl Sampler {
     }
 
     /// All of them.
-    pub(super) fn all(&mut self) -> [&mut Dispatch; 4] {
-        [&mut self.adjust, &mut self.filter, &mut self.scan, &mut self.pick]
+    pub(super) fn all(&mut self) -> [&mut Dispatch; 6] {
+        let [survey, sift, search] = &mut self.filter;
+        [&mut self.adjust, survey, sift, search, &mut self.scan, &mut self.pick]
     }
 
     /// What finds tokens, whose variant may be chosen.
@@ -97,7 +107,7 @@ impl Sampler {
 
     /// Compiles all of it: nothing could stand in for what is refused later.
     pub(super) fn prepare(&mut self, gpu: &Gpu, pipelines: &mut Pipelines) {
-        for dispatch in [&mut self.adjust, &mut self.filter, &mut self.scan, &mut self.pick] {
+        for dispatch in self.all() {
             dispatch.prepare(gpu, pipelines, 1);
         }
     }
@@ -125,9 +135,8 @@ impl Sampler {
 
     /// The dispatches that a step's rows need, in their order.
     pub(super) fn dispatches(&mut self, records: &SampleRecords) -> impl Iterator<Item = &mut Dispatch> {
-        let adjust = records.adjusted.then_some(&mut self.adjust);
-        let filter = records.filtered.then_some(&mut self.filter);
-        let (scan, pick) = if records.any { (Some(&mut self.scan), Some(&mut self.pick)) } else { (None, None) };
-        [adjust, filter, scan, pick].into_iter().flatten()
+        let (adjusted, filtered, any) = (records.adjusted, records.filtered, records.any);
+        let needed = [adjusted, filtered, filtered, filtered, any, any];
+        self.all().into_iter().zip(needed).filter_map(|(dispatch, needed)| needed.then_some(dispatch))
     }
 }

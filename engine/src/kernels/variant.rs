@@ -120,10 +120,26 @@ pub enum KernelVariant {
         /// Invocations per row.
         workgroup: u32,
     },
+    /// Counts the logits of each part of a row by bins below its maximum.
+    SampleSurvey {
+        /// Invocations per part; a power of two, at least 16.
+        workgroup: u32,
+        /// Parts.
+        groups: u32,
+    },
+    /// Lists the tokens that may be the least that top-k or top-p leaves.
+    SampleSift {
+        /// Invocations per part, at least 16.
+        workgroup: u32,
+        /// Parts.
+        groups: u32,
+    },
     /// Finds what top-k, top-p and min-p leave.
     SampleFilter {
-        /// Invocations per row; a power of two.
+        /// Invocations per row, at least 16.
         workgroup: u32,
+        /// Parts of the survey.
+        groups: u32,
     },
     /// Finds the best token of each part of a row.
     SampleScan {
@@ -149,6 +165,9 @@ pub enum KernelVariant {
 /// Parts of a row of logits that there is room for.
 pub const MOST_CHUNKS: u32 = 32;
 
+/// Parts of a row of logits that the filter's survey has room for.
+pub const MOST_GROUPS: u32 = 32;
+
 impl KernelVariant {
     /// Name of the WGSL file, without its ending.
     pub fn kernel(&self) -> &'static str {
@@ -168,6 +187,8 @@ impl KernelVariant {
             Self::SiluMul { .. } => "silu_mul",
             Self::GatherRows { .. } => "gather_rows",
             Self::SampleAdjust { .. } => "sample_adjust",
+            Self::SampleSurvey { .. } => "sample_survey",
+            Self::SampleSift { .. } => "sample_sift",
             Self::SampleFilter { .. } => "sample_filter",
             Self::SampleScan { .. } => "sample_scan",
             Self::SamplePick { .. } => "sample_pick",
@@ -288,6 +309,16 @@ impl KernelVariant {
         Self::SampleScan { workgroup, chunks }
     }
 
+    /// The three kernels that find what top-k, top-p and min-p leave, in their order.
+    pub fn filter(software: bool) -> [Self; 3] {
+        let (workgroup, groups) = if software { (16, 4) } else { (256, MOST_GROUPS) };
+        [
+            Self::SampleSurvey { workgroup, groups },
+            Self::SampleSift { workgroup, groups },
+            Self::SampleFilter { workgroup: workgroup.max(64), groups },
+        ]
+    }
+
     /// What picks the best of a scan's parts.
     #[must_use]
     pub fn pick(&self) -> Self {
@@ -326,7 +357,9 @@ impl KernelVariant {
             | Self::AttentionTile { workgroup, .. }
             | Self::SiluMul { workgroup }
             | Self::SampleAdjust { workgroup }
-            | Self::SampleFilter { workgroup }
+            | Self::SampleSurvey { workgroup, .. }
+            | Self::SampleSift { workgroup, .. }
+            | Self::SampleFilter { workgroup, .. }
             | Self::SampleScan { workgroup, .. }
             | Self::SamplePick { workgroup, .. }
             | Self::GatherRows { workgroup } => workgroup,

@@ -6,12 +6,21 @@ use crate::gpu::dispatch::Counts;
 use crate::gpu::pipelines::Access;
 use crate::graph::{KeySplit, StepData};
 use crate::kernels::KernelVariant;
-use crate::kernels::sample::{SampleRecords, SampledRow, draw};
+use crate::kernels::sample::{LISTED, STATE_WORDS, SURVEY_WORDS, SampleRecords, SampledRow, draw};
 use crate::kernels::source::KernelShape;
 use crate::sampling::TokenHistory;
 use tilewright_plan::{SamplingParams, TokenId};
 
-/// Draws a token for each row of logits `[rows, vocabulary]`; `None` where logits are not finite.
+/// What the device made of rows of logits.
+pub(in crate::gpu) struct Draws {
+    /// Of each row; `None` where logits are not finite.
+    pub(in crate::gpu) tokens: Vec<Option<u32>>,
+    /// Of each row, what its filters leave: order of the least logit, and its id counted down.
+    #[cfg(test)]
+    pub(in crate::gpu) least: Vec<[u32; 2]>,
+}
+
+/// Draws a token for each row of logits `[rows, vocabulary]`.
 pub(in crate::gpu) async fn draw_all(
     rig: &mut Rig,
     logits: &[f32],
@@ -19,7 +28,7 @@ pub(in crate::gpu) async fn draw_all(
     rows: &[SampledRow<'_>],
     sampled: &[u32],
     software: bool,
-) -> Result<Vec<Option<u32>>, GpuError> {
+) -> Result<Draws, GpuError> {
     let stride = vocabulary.next_multiple_of(8);
     let padded: Vec<f32> = logits
         .chunks_exact(vocabulary as usize)
@@ -35,10 +44,17 @@ pub(in crate::gpu) async fn draw_all(
     let counts = Counts { rows: rows.len() as u32, ..Counts::default() };
     let mut run = async |variant: KernelVariant, bindings: &[(u32, Access, Vec<u8>)]| {
         let bindings = [&given[..], bindings].concat();
-        rig.run_counted(&variant, &shape, &counts, &bindings).await.map(|mut written| written.swap_remove(0))
+        rig.run_counted(&variant, &shape, &counts, &bindings).await
     };
-    let [adjust, filter, scan, pick] = variants(software);
-    let KernelVariant::SampleScan { chunks, .. } = scan else { return Ok(Vec::new()) };
+    let [adjust, survey, sift, filter, scan, pick] = variants(software);
+    let (KernelVariant::SampleScan { chunks, .. }, KernelVariant::SampleSurvey { groups, .. }) = (scan, survey) else {
+        return Ok(Draws {
+            tokens: Vec::new(),
+            #[cfg(test)]
+            least: Vec::new(),
+        });
+    };
+    let zeros = |words: u32| bytes(&vec![0_u32; words as usize * rows.len()]);
     let mut entries = records.entries.clone();
     entries.extend([0; 3]);
     let adjusted = run(
@@ -50,30 +66,60 @@ pub(in crate::gpu) async fn draw_all(
         ],
     )
     .await?;
+    let adjusted = bytes(&adjusted[0]);
+    let surveyed = run(
+        survey,
+        &[
+            (2, Access::Read, adjusted.clone()),
+            (3, Access::ReadWrite, zeros(groups * SURVEY_WORDS)),
+            (4, Access::ReadWrite, zeros(STATE_WORDS)),
+        ],
+    )
+    .await?;
+    let sifted = run(
+        sift,
+        &[
+            (2, Access::Read, adjusted.clone()),
+            (3, Access::Read, bytes(&surveyed[0])),
+            (4, Access::ReadWrite, bytes(&surveyed[1])),
+            (5, Access::ReadWrite, zeros(2 * LISTED)),
+        ],
+    )
+    .await?;
     let least = run(
         filter,
-        &[(2, Access::Read, bytes(&adjusted)), (3, Access::ReadWrite, bytes(&vec![0_u32; 2 * rows.len()]))],
+        &[
+            (2, Access::Read, adjusted.clone()),
+            (3, Access::Read, bytes(&sifted[0])),
+            (4, Access::Read, bytes(&sifted[1])),
+            (5, Access::ReadWrite, zeros(2)),
+        ],
     )
     .await?;
-    let parts = vec![0_u32; 4 * chunks as usize * rows.len()];
     let best = run(
         scan,
-        &[(2, Access::Read, bytes(&adjusted)), (3, Access::Read, bytes(&least)), (4, Access::ReadWrite, bytes(&parts))],
+        &[(2, Access::Read, adjusted), (3, Access::Read, bytes(&least[0])), (4, Access::ReadWrite, zeros(4 * chunks))],
     )
     .await?;
-    let tokens =
-        run(pick, &[(2, Access::Read, bytes(&best)), (3, Access::ReadWrite, bytes(&vec![0_u32; 2 * rows.len()]))])
-            .await?;
+    let tokens = run(pick, &[(2, Access::Read, bytes(&best[0])), (3, Access::ReadWrite, zeros(2))]).await?;
+    let tokens = &tokens[0];
     let place = |row: &SampledRow<'_>| &tokens[2 * row.place as usize..][..2];
-    Ok(rows.iter().map(|row| (place(row)[1].to_bits() == 1).then(|| place(row)[0].to_bits())).collect())
+    Ok(Draws {
+        tokens: rows.iter().map(|row| (place(row)[1].to_bits() == 1).then(|| place(row)[0].to_bits())).collect(),
+        #[cfg(test)]
+        least: least[0].as_chunks().0.iter().map(|pair: &[f32; 2]| pair.map(f32::to_bits)).collect(),
+    })
 }
 
 /// The sampler's kernels, in the order in which they run.
-fn variants(software: bool) -> [KernelVariant; 4] {
-    let (workgroup, chunks, filter) = if software { (4, 2, 16) } else { (64, 8, 128) };
+fn variants(software: bool) -> [KernelVariant; 6] {
+    let (workgroup, chunks) = if software { (4, 2) } else { (64, 8) };
+    let [survey, sift, filter] = KernelVariant::filter(software);
     [
         KernelVariant::SampleAdjust { workgroup: 32 },
-        KernelVariant::SampleFilter { workgroup: filter },
+        survey,
+        sift,
+        filter,
         KernelVariant::SampleScan { workgroup, chunks },
         KernelVariant::SamplePick { workgroup: chunks, chunks },
     ]
@@ -134,7 +180,7 @@ pub(super) async fn draws(rig: &mut Rig, thorough: bool) -> Result<(), GpuError>
             pending: &places[index],
         };
         let rows: Vec<_> = (0..count as usize).map(row).collect();
-        let drawn = draw_all(rig, &logits, vocabulary, &rows, &sampled, software).await?;
+        let drawn = draw_all(rig, &logits, vocabulary, &rows, &sampled, software).await?.tokens;
         let mut differing = 0.0;
         for (index, drawn) in drawn.iter().enumerate() {
             let mut history = histories[index].clone();

@@ -1,6 +1,7 @@
 //! What the sampler on the device is, beyond that it draws as the CPU does.
 
 use super::rig;
+use crate::gpu::check::rig::Random;
 use crate::gpu::check::sampling::draw_all;
 use crate::kernels::sample::SampledRow;
 use crate::sampling::TokenHistory;
@@ -13,7 +14,93 @@ fn drawn_by(
     sampled: &[u32],
     software: bool,
 ) -> Vec<Option<u32>> {
-    pollster::block_on(draw_all(&mut rig(), logits, vocabulary, rows, sampled, software)).unwrap()
+    pollster::block_on(draw_all(&mut rig(), logits, vocabulary, rows, sampled, software)).unwrap().tokens
+}
+
+/// How many tokens top-k, top-p and min-p leave, by the plainest means: all are sorted, and summed up as f64.
+fn survivors(logits: &[f32], params: &SamplingParams) -> usize {
+    let mut scaled: Vec<f32> = logits.iter().map(|x| x / params.temperature).collect();
+    scaled.sort_by(|a, b| b.total_cmp(a));
+    if params.top_k > 0 {
+        scaled.truncate(params.top_k as usize);
+    }
+    let top = scaled[0];
+    let weight = |y: f32| f64::from(y - top).exp();
+    if params.top_p < 1.0 {
+        let wanted = f64::from(params.top_p) * scaled.iter().map(|&y| weight(y)).sum::<f64>();
+        let mut sum = 0.0;
+        let enough = scaled.iter().position(|&y| {
+            sum += weight(y);
+            sum >= wanted
+        });
+        scaled.truncate(enough.map_or(scaled.len(), |last| last + 1));
+    }
+    if params.min_p > 0.0 {
+        scaled.retain(|&y| y >= top + params.min_p.ln());
+    }
+    scaled.len()
+}
+
+/// Logits of many kinds: like a language model's, flat, all equal, of few values, far apart, and one above all.
+fn kinds_of_logits(random: &mut Random, vocabulary: u32) -> Vec<(&'static str, Vec<f32>)> {
+    let mut made = |make: &dyn Fn(f32, f32) -> f32| -> Vec<f32> {
+        (0..vocabulary).map(|_| make(random.float(), random.float())).collect()
+    };
+    let mut kinds = vec![
+        ("a language model's", made(&|a, b| 6.0 * (a + b) + 8.0 * a.powi(7))),
+        ("flat", made(&|a, _| 1e-3 * a)),
+        ("equal", made(&|_, _| 1.25)),
+        ("of few values", made(&|a, _| (a * 3.0).round())),
+        ("far apart", made(&|a, b| 3e4 * a * b.abs().powi(9))),
+        ("below zero", made(&|a, _| 5.0 * a - 40.0)),
+    ];
+    let mut peak = kinds[0].1.clone();
+    peak[vocabulary as usize / 2] = 60.0;
+    kinds.push(("with a peak", peak));
+    kinds
+}
+
+#[test]
+fn filters_on_the_device_leave_as_many_tokens_as_sorting_does() {
+    let mut random = Random(77);
+    let greedy = SamplingParams { temperature: 1.0, ..SamplingParams::default() };
+    let mut params = Vec::new();
+    for temperature in [0.7, 1.0, 1e-3, 50.0] {
+        let at = SamplingParams { temperature, ..greedy.clone() };
+        let by_p = [1e-6, 0.5, 0.9, 0.999].map(|top_p| SamplingParams { top_p, ..at.clone() });
+        let by_k = [1, 40, 1500, 1_000_000].map(|top_k| SamplingParams { top_k, ..at.clone() });
+        let both =
+            [(40, 0.9), (3, 0.4), (2000, 0.95)].map(|(k, p)| SamplingParams { top_k: k, top_p: p, ..at.clone() });
+        params.extend(by_p.into_iter().chain(by_k).chain(both));
+        params.push(SamplingParams { min_p: 0.05, ..at.clone() });
+        params.push(SamplingParams { min_p: 0.05, top_p: 0.9, top_k: 100, ..at });
+    }
+    let history = TokenHistory::default();
+    for (vocabulary, software) in [(5003, false), (5003, true), (49_152, false), (9, false)] {
+        for (kind, logits) in kinds_of_logits(&mut random, vocabulary) {
+            let rows: Vec<_> = params
+                .iter()
+                .zip(0..)
+                .map(|(params, place)| SampledRow { params, history: &history, position: 5, place, pending: &[] })
+                .collect();
+            let repeated = logits.repeat(rows.len());
+            let draws =
+                pollster::block_on(draw_all(&mut rig(), &repeated, vocabulary, &rows, &[0, 0], software)).unwrap();
+            for (params, least) in params.iter().zip(draws.least) {
+                let filters = (1..vocabulary).contains(&params.top_k) || params.top_p < 1.0 || params.min_p > 0.0;
+                let order = |x: f32| if x.is_sign_negative() { !x.to_bits() } else { x.to_bits() | 1 << 31 };
+                let kept = |&(token, x): &(u32, f32)| [order(x / params.temperature), 0xff_ffff - token] >= least;
+                let left = (0..).zip(logits.iter().copied()).filter(kept).count();
+                let expected = survivors(&logits, params);
+                // Sums in f32 and in f64 part where thousands of tokens weigh next to nothing each.
+                let slack = if params.top_p < 1.0 { expected / 1000 } else { 0 };
+                assert!(
+                    !filters || left.abs_diff(expected) <= slack,
+                    "{vocabulary} logits {kind}: {left} left instead of {expected} by {params:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
