@@ -182,6 +182,15 @@ pub(crate) struct Bench {
     /// How often each is run; the median is quoted.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) repeats: u32,
+    /// Draw tokens at this temperature; 0 takes the most likely.
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub(crate) temperature: f32,
+    /// Draw from so many of the most likely tokens; 0 from all.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(crate) top_k: u32,
+    /// Draw from the most likely tokens with so much probability.
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f32,
     /// Time every kernel; slows the steps themselves down.
     #[arg(long)]
     pub(crate) profile: bool,

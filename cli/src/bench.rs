@@ -4,7 +4,7 @@ use crate::args::{Bench, BenchTarget};
 use crate::error::CliError;
 use crate::open::{self, ModelPath};
 use std::time::Instant;
-use tilewright_engine::bench::{KernelReport, Report, RunReport, Suite};
+use tilewright_engine::bench::{KernelReport, Report, RunReport, Sampling, Suite};
 use tilewright_engine::load::load_shape;
 use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::{Device, Gpu, GpuOptions, LoadOptions, Loaded};
@@ -22,6 +22,7 @@ pub(crate) async fn run(command: Bench) -> Result<(), CliError> {
         repeats: command.repeats,
         kv_mib: command.kv_mib,
         max_rows: command.max_rows,
+        sampling: Sampling { temperature: command.temperature, top_k: command.top_k, top_p: command.top_p },
     };
     suite.check()?;
     let started = Instant::now();

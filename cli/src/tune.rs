@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tilewright_autotune::status::{OperationState, OperationStatus, State};
 use tilewright_autotune::{Host, Options, Place, Status, Tuner};
-use tilewright_engine::bench::Suite;
+use tilewright_engine::bench::{Sampling, Suite};
 use tilewright_engine::{Device, Gpu, GpuOptions};
 use tilewright_tuning_db::store::{FileStore, MemoryStore};
 use tilewright_tuning_db::{Database, Keeper, Store, builtin};
@@ -37,7 +37,8 @@ pub(crate) async fn run(command: Tune) -> Result<(), CliError> {
     let options = GpuOptions { adapter: command.adapter.clone(), ..GpuOptions::default() };
     let gpu = Gpu::request(&options).await?;
     let place = Place::native(&gpu);
-    let suite = Suite { prompt: 480, generate: 32, concurrency: vec![32], repeats: 1, kv_mib: None, max_rows: None };
+    let (concurrency, sampling) = (vec![32], Sampling::default());
+    let suite = Suite { prompt: 480, generate: 32, concurrency, repeats: 1, kv_mib: None, max_rows: None, sampling };
     let loaded = load(&command.what, None, &suite, Device::Gpu(gpu)).await?;
     let executor = loaded.tunable.ok_or(CliError::NothingToTune)?;
     let store: Box<dyn Store> = match &command.db {

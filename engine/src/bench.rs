@@ -10,6 +10,7 @@ mod report;
 
 pub use report::{KernelReport, Report, RunReport, Sample, Suite, SuiteError};
 
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use tilewright_plan::{
     BlockId, Capacity, Chunk, ChunkOutput, Executor, ExecutorError, OpenSequence, SamplingParams, SequenceId,
@@ -17,7 +18,7 @@ use tilewright_plan::{
 };
 
 /// What to time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BenchOptions {
     /// Tokens of each prompt.
     pub prompt: u32,
@@ -25,6 +26,34 @@ pub struct BenchOptions {
     pub generate: u32,
     /// Sequences at once.
     pub concurrency: u32,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+}
+
+/// How a benchmark draws tokens: by default the most likely.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sampling {
+    /// 0: the most likely token.
+    pub temperature: f32,
+    /// Only so many of the most likely tokens; 0: all.
+    pub top_k: u32,
+    /// Only the most likely tokens with so much probability.
+    pub top_p: f32,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 0.0, top_k: 0, top_p: 1.0 }
+    }
+}
+
+impl Sampling {
+    /// Of the sequence of this number.
+    fn params(&self, seed: u64) -> SamplingParams {
+        let Self { temperature, top_k, top_p } = *self;
+        SamplingParams { temperature, top_k, top_p, seed, ..SamplingParams::default() }
+    }
 }
 
 /// What was timed.
@@ -94,7 +123,7 @@ impl Bench<'_> {
     }
 
     fn check(&self) -> Result<(), ExecutorError> {
-        let BenchOptions { prompt, generate, concurrency } = self.options;
+        let BenchOptions { prompt, generate, concurrency, .. } = self.options;
         // The first token comes with the prompt, so that one alone has no time.
         if prompt == 0 || generate < 2 || concurrency == 0 || concurrency > self.capacity.max_chunks {
             return Err(ExecutorError::InvalidPlan(format!(
@@ -140,7 +169,7 @@ impl Bench<'_> {
 
     /// Reads all prompts, as many rows a step as it takes; returns the step that sampled each sequence's first token.
     async fn prefill(&mut self) -> Result<Vec<StepId>, ExecutorError> {
-        let BenchOptions { prompt, concurrency, .. } = self.options;
+        let BenchOptions { prompt, concurrency, sampling, .. } = self.options;
         // Any ids will do; each sequence has its own.
         let token = |index: u32, i: u32| {
             TokenId((index.wrapping_mul(7919).wrapping_add(i.wrapping_mul(104_729)) + 11) % self.capacity.vocabulary)
@@ -160,7 +189,7 @@ impl Bench<'_> {
                         sequence: sequence(index),
                         tokens: tokens.clone(),
                         prompt_len: prompt,
-                        sampling: SamplingParams::default(),
+                        sampling: sampling.params(index.into()),
                     });
                 }
                 let end = prompt.min(start + room);

@@ -6,7 +6,7 @@
 use crate::JsModelFiles;
 use serde::Deserialize;
 use tilewright_api::ApiError;
-use tilewright_engine::bench::Suite;
+use tilewright_engine::bench::{Sampling, Suite};
 use tilewright_engine::load::{load_shape, shape_bytes};
 use tilewright_engine::model::shapes::{SHAPES, Shape};
 use tilewright_engine::{Device, GpuError, LoadError as WeightsError, LoadOptions, Loaded};
@@ -29,6 +29,8 @@ struct Request {
     repeats: u32,
     kv_mib: Option<u64>,
     max_rows: Option<u32>,
+    #[serde(default)]
+    sampling: Sampling,
 }
 
 /// What is timed.
@@ -47,8 +49,8 @@ impl Subject {
     /// When it asks for what can't be run; the option is named.
     pub fn read(request: &str) -> Result<Self, ApiError> {
         let request = serde_json::from_str(request).map_err(|error| refused("options", error.to_string()))?;
-        let Request { model, shape, prompt, generate, concurrency, repeats, kv_mib, max_rows } = request;
-        let suite = Suite { prompt, generate, concurrency, repeats, kv_mib, max_rows };
+        let Request { model, shape, prompt, generate, concurrency, repeats, kv_mib, max_rows, sampling } = request;
+        let suite = Suite { prompt, generate, concurrency, repeats, kv_mib, max_rows, sampling };
         suite.check().map_err(|error| refused("options", error.to_string()))?;
         let shape = shape.map(|name| named(&name)).transpose()?;
         if let Some(shape) = &shape {

@@ -24,6 +24,7 @@ describe("the options of a benchmark", () => {
         repeats: 3,
         kv_mib: null,
         max_rows: null,
+        sampling: {},
       },
       device: "auto",
       threads: null,

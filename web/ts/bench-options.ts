@@ -29,6 +29,8 @@ export interface BenchOptions {
   kv_mib?: number;
   /** Most rows of a step; by default what suits the device. */
   max_rows?: number;
+  /** How tokens are drawn: `{ temperature: 0.7, top_k: 40, top_p: 0.9 }`. By default the most likely is taken. */
+  sampling?: BenchSampling;
   /** Whether to time streamed requests of a page too, as a tab sees them: needs a model. */
   endToEnd?: boolean;
   /**
@@ -38,6 +40,16 @@ export interface BenchOptions {
   onProgress?: (progress: BenchProgress) => void;
   /** Aborted, the promise rejects with its reason and the device is let go of. */
   signal?: AbortSignal;
+}
+
+/** How a benchmark draws tokens. */
+export interface BenchSampling {
+  /** 0, the default: the most likely token. */
+  temperature?: number;
+  /** Only so many of the most likely tokens; 0, the default: all. */
+  top_k?: number;
+  /** Only the most likely tokens with so much probability: 1. */
+  top_p?: number;
 }
 
 /** How thorough a benchmark's tuning is. */
@@ -78,6 +90,8 @@ export interface BenchRequest {
   repeats: number;
   kv_mib: number | null;
   max_rows: number | null;
+  /** The suite itself says what is wrong with it. */
+  sampling: BenchSampling;
 }
 
 export interface ReadOptions {
@@ -97,6 +111,7 @@ const KNOWN = [
   "concurrency",
   "endToEnd",
   "tune",
+  "sampling",
   "onProgress",
   "signal",
   ...Object.keys(NUMBERS),
@@ -147,6 +162,10 @@ export function readBenchOptions(options: unknown): ReadOptions {
   if (typeof tune !== "boolean" && (typeof tune !== "object" || tune === null || Array.isArray(tune))) {
     throw invalid("tune", `tune has to be true, false or an object such as { seconds: 3 }, not ${say(tune)}`);
   }
+  const { sampling = {} } = given;
+  if (typeof sampling !== "object" || sampling === null || Array.isArray(sampling)) {
+    throw invalid("sampling", `sampling has to be an object such as { temperature: 0.7 }, not ${say(sampling)}`);
+  }
   return {
     tune: tune === false ? null : tune === true ? {} : tune,
     request: {
@@ -158,6 +177,7 @@ export function readBenchOptions(options: unknown): ReadOptions {
       repeats: number("repeats") ?? 3,
       kv_mib: number("kv_mib") ?? null,
       max_rows: number("max_rows") ?? null,
+      sampling,
     },
     device: device as DeviceChoice,
     threads: number("threads") ?? null,

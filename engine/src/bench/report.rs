@@ -3,7 +3,7 @@
 //! Every number of sequences is run once before it counts, which compiles its kernels, and then `repeats` times. Quoted is the
 //! run with the median time of a decoded step, whole, so that its figures belong together; the others stand beside it.
 
-use super::{BenchOptions, BenchRun, run};
+use super::{BenchOptions, BenchRun, Sampling, run};
 use crate::load::{LoadOptions, MemoryUse, StepCost};
 use crate::model::ModelConfig;
 use serde::Serialize;
@@ -18,7 +18,7 @@ const CONTEXTS: u32 = 8;
 const WARM_UP: u32 = 4;
 
 /// Runs of one model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Suite {
     /// Tokens of each prompt.
     pub prompt: u32,
@@ -32,6 +32,8 @@ pub struct Suite {
     pub kv_mib: Option<u64>,
     /// Most rows of a step; by default what suits the device.
     pub max_rows: Option<u32>,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
 }
 
 /// Why a suite can't be run.
@@ -47,6 +49,16 @@ pub enum SuiteError {
         given: u32,
         /// The least.
         least: u32,
+    },
+    /// What no token can be drawn by.
+    #[error("{what} is {given}; it has to be {range}")]
+    Sampling {
+        /// Which number.
+        what: &'static str,
+        /// As given.
+        given: String,
+        /// What it may be.
+        range: &'static str,
     },
     /// No run was asked for.
     #[error("concurrency names no run; give a number of sequences at once, or several")]
@@ -97,6 +109,13 @@ impl Suite {
         // The first token comes with the prompt, so that one alone has no time.
         least("generate", self.generate, 2)?;
         least("repeats", self.repeats, 1)?;
+        let Sampling { temperature, top_p, .. } = self.sampling;
+        let within = |what, given: f32, most, range| {
+            let fits = (0.0..=most).contains(&given);
+            if fits { Ok(()) } else { Err(SuiteError::Sampling { what, given: given.to_string(), range }) }
+        };
+        within("temperature", temperature, f32::MAX, "a number of 0 or more")?;
+        within("top-p", top_p, 1.0, "a number from 0 to 1")?;
         self.concurrency.iter().try_for_each(|&given| least("concurrency", given, 1))?;
         if self.concurrency.is_empty() { Err(SuiteError::NoRuns) } else { Ok(()) }
     }
@@ -165,8 +184,9 @@ impl Suite {
         let mut reports = Vec::new();
         let mut step = 0;
         for &concurrency in &self.concurrency {
-            let options = BenchOptions { prompt: self.prompt, generate: self.generate, concurrency };
-            let warm_up = BenchOptions { generate: self.generate.min(WARM_UP), ..options };
+            let Self { prompt, generate, sampling, .. } = *self;
+            let options = BenchOptions { prompt, generate, concurrency, sampling };
+            let warm_up = BenchOptions { generate: generate.min(WARM_UP), ..options };
             (_, step) = run(executor, step, warm_up, clock_ms).await?;
             kernels();
             let mut runs: Vec<(BenchRun, Vec<KernelReport>)> = Vec::new();
@@ -197,6 +217,8 @@ pub struct Report {
     pub generate: u32,
     /// How often each run was repeated.
     pub repeats: u32,
+    /// How tokens were drawn.
+    pub sampling: Sampling,
     /// Weights on the device.
     pub weights_bytes: u64,
     /// Keys and values.
@@ -234,6 +256,7 @@ impl Report {
             prompt: suite.prompt,
             generate: suite.generate,
             repeats: suite.repeats,
+            sampling: suite.sampling,
             weights_bytes: memory.weights_bytes,
             kv_bytes: memory.kv_bytes,
             scratch_bytes: memory.scratch_bytes,
@@ -316,7 +339,8 @@ mod tests {
     use std::cell::Cell;
 
     fn suite(prompt: u32, generate: u32, concurrency: &[u32]) -> Suite {
-        Suite { prompt, generate, concurrency: concurrency.to_vec(), repeats: 3, kv_mib: None, max_rows: None }
+        let (concurrency, sampling) = (concurrency.to_vec(), Sampling::default());
+        Suite { prompt, generate, concurrency, repeats: 3, kv_mib: None, max_rows: None, sampling }
     }
 
     #[test]
@@ -342,7 +366,7 @@ mod tests {
     #[test]
     fn the_median_run_is_quoted_whole() {
         let run = |step: f64| {
-            let options = BenchOptions { prompt: 8, generate: 4, concurrency: 2 };
+            let options = BenchOptions { prompt: 8, generate: 4, concurrency: 2, sampling: Sampling::default() };
             let (prefill_tokens_per_s, decode_tokens_per_s) = (100.0 + step, 2e3 / step);
             let last_ids = vec![step as u32];
             (BenchRun { options, prefill_tokens_per_s, decode_tokens_per_s, decode_step_ms: step, last_ids }, vec![])

@@ -114,7 +114,9 @@ impl Dispatch {
     pub(super) fn default_variant(&self, gpu: &Gpu, rows: u32) -> KernelVariant {
         match (self.kernel, &self.shape) {
             (Kernel::Fixed(variant) | Kernel::Split(variant) | Kernel::Tile(variant), _) => variant,
-            (Kernel::Quantize, _) => KernelVariant::Quantize { workgroup: 64 },
+            (Kernel::Quantize, KernelShape::Quantize(QuantizeShape { norm, width, .. })) => {
+                KernelVariant::default_quantize(*norm, *width)
+            }
             (Kernel::RmsNorm, _) => KernelVariant::RmsNorm { workgroup: 64 },
             (Kernel::Scan, _) => KernelVariant::default_scan(gpu.is_software()),
             (Kernel::Pick, _) => KernelVariant::default_scan(gpu.is_software()).pick(),
