@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("rms_norm.wgsl", include_str!("rms_norm.wgsl")),
     ("matvec.wgsl", include_str!("matvec.wgsl")),
     ("matmul.wgsl", include_str!("matmul.wgsl")),
+    ("shared/halves.wgsl", include_str!("shared/halves.wgsl")),
     ("shared/product.wgsl", include_str!("shared/product.wgsl")),
     ("shared/packed.wgsl", include_str!("shared/packed.wgsl")),
     ("matvec_packed.wgsl", include_str!("matvec_packed.wgsl")),
