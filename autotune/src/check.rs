@@ -118,6 +118,13 @@ impl Random {
                 variants.retain(|variant| variant.uses_subgroups() == with);
             }
         }
+        // And half of them in f16.
+        if limits.halves {
+            let with = self.below(2) == 1;
+            if variants.iter().any(|variant| variant.uses_halves() == with) {
+                variants.retain(|variant| variant.uses_halves() == with);
+            }
+        }
         let variant = (!variants.is_empty()).then(|| variants.swap_remove(self.below(variants.len())))?;
         Some(Check { op, variant })
     }

@@ -204,7 +204,7 @@ mod tests {
         for tile_m in [16, 32, 64, 128] {
             for tile_n in [16, 32, 64, 128] {
                 for thread_m in [2, 4, 8] {
-                    space.push(KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n: 4 });
+                    space.push(KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n: 4, halves: false });
                 }
             }
         }
@@ -241,10 +241,16 @@ mod tests {
     #[test]
     fn neighbours_differ_by_one_step_or_trade_one_for_another() {
         let map = Map::new(&space());
-        let middle = KernelVariant::Matmul { tile_m: 32, tile_n: 32, thread_m: 4, thread_n: 4 };
+        let middle = KernelVariant::Matmul { tile_m: 32, tile_n: 32, thread_m: 4, thread_n: 4, halves: false };
         let near = map.next(&[entry(middle, 1.0)], 100);
         assert_eq!(near.len(), 6 + 6, "{near:?}");
-        assert!(!near.contains(&KernelVariant::Matmul { tile_m: 64, tile_n: 64, thread_m: 4, thread_n: 4 }));
+        assert!(!near.contains(&KernelVariant::Matmul {
+            tile_m: 64,
+            tile_n: 64,
+            thread_m: 4,
+            thread_n: 4,
+            halves: false
+        }));
         assert_eq!(near[..6].iter().filter(|near| matches!(near, KernelVariant::Matmul { tile_m: 32, .. })).count(), 4);
     }
 }

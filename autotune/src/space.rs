@@ -61,19 +61,25 @@ fn tiles(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
                 if bytes > limits.workgroup_bytes || !(32..=limits.workgroup_size.min(256)).contains(&size) {
                     continue;
                 }
-                if !op.packed && fetched(tile_m, tile_n, size, op.format.pack()) > FETCHED {
+                if op.packed {
+                    variants.push(KernelVariant::MatmulPacked { tile_m, tile_n, thread_m, thread_n });
                     continue;
                 }
-                variants.push(if op.packed {
-                    KernelVariant::MatmulPacked { tile_m, tile_n, thread_m, thread_n }
-                } else {
-                    KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n }
-                });
+                if fetched(tile_m, tile_n, size, op.format.pack()) > FETCHED {
+                    continue;
+                }
+                let form = |halves| KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n, halves };
+                // In f16 a sum has four more beside it while a slice is multiplied.
+                let most = |halves: bool| !halves || (limits.halves && thread_m * thread_n <= MOST_RUNS);
+                variants.extend([false, true].into_iter().filter(|halves| most(*halves)).map(form));
             }
         }
     }
     variants
 }
+
+/// Sums of f16 that an invocation has under way, four halves each: as many registers as twice so many floats.
+const MOST_RUNS: u32 = 32;
 
 /// Most vec4 and packs that an invocation of a tile has under way. Beyond, SwiftShader's compiler does not come back: two minutes and more of
 /// one core for 16 packs and 4 vec4 beside 32 sums, until the browser ends its GPU process; with 8 packs it takes 3 s.
@@ -144,15 +150,22 @@ fn matvecs(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
     let mut variants = Vec::new();
     for team in teams(op, limits, 8, 64) {
         let Team { threads, outputs, columns, block, subgroups } = team;
-        let variant = |stage| KernelVariant::Matvec { threads, outputs, columns, block, stage, subgroups };
+        let variant =
+            |stage, halves| KernelVariant::Matvec { threads, outputs, columns, block, stage, subgroups, halves };
         let squares = if norm { team.size() * columns * 4 } else { 0 };
-        if team.sum_bytes() + squares <= limits.workgroup_bytes {
-            variants.push(variant(0));
-        }
-        if block == 4 && threads > 1 && team.sum_bytes() + squares < limits.workgroup_bytes {
-            let room = limits.workgroup_bytes.min(16_384).saturating_sub(squares) / (columns * pack * 4);
-            if room >= 8 {
-                variants.push(variant((room - 1).min(packs).min(64)));
+        for halves in
+            [false, true].into_iter().filter(|halves| !halves || (limits.halves && block * columns <= MOST_RUNS))
+        {
+            if team.sum_bytes() + squares <= limits.workgroup_bytes {
+                variants.push(variant(0, halves));
+            }
+            if block == 4 && threads > 1 && team.sum_bytes() + squares < limits.workgroup_bytes {
+                // Halves of the input don't make room for the sums, which are floats, so they have their own.
+                let (taken, bytes) = if halves { (squares + team.sum_bytes(), 2) } else { (squares, 4) };
+                let room = limits.workgroup_bytes.min(16_384).saturating_sub(taken) / (columns * pack * bytes);
+                if room >= 8 {
+                    variants.push(variant((room - 1).min(packs).min(64), halves));
+                }
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 use tilewright_autotune::check::{ROWS, Verdict, selection};
-use tilewright_autotune::space::Limits;
+use tilewright_autotune::space::{Limits, variants};
 use tilewright_engine::gpu::check::FORMATS;
 use tilewright_engine::{Gpu, GpuOptions};
 
-const LIMITS: Limits = Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: 1 };
+const LIMITS: Limits = Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: 1, halves: false };
 
 fn gpu(refuse: &[&str]) -> Gpu {
     let adapter = std::env::var("TILEWRIGHT_TEST_ADAPTER").unwrap_or_else(|_| "llvmpipe".into());
@@ -35,12 +35,37 @@ fn a_round_has_every_kernel_with_every_form_in_every_format_and_all_numbers_of_r
 }
 
 #[test]
+fn only_where_a_device_has_halves_are_there_variants_in_f16_and_then_of_both_kernels_of_floats() {
+    let with = Limits { halves: true, ..LIMITS };
+    for check in selection(&LIMITS, 5, 2) {
+        assert!(!check.variant.uses_halves());
+        let all = variants(&check.op.into(), &with);
+        let halves: Vec<_> = all.iter().filter(|variant| variant.uses_halves()).collect();
+        assert!(check.op.packed == halves.is_empty(), "{check:?}");
+        // What there is without them stays.
+        let rest: Vec<_> = all.iter().filter(|variant| !variant.uses_halves()).copied().collect();
+        assert_eq!(rest, variants(&check.op.into(), &LIMITS));
+    }
+    let kernels: HashSet<_> = selection(&with, 5, 1)
+        .iter()
+        .filter(|check| check.variant.uses_halves())
+        .map(|check| check.variant.kernel())
+        .collect();
+    assert_eq!(kernels, HashSet::from(["matvec", "matmul"]));
+}
+
+#[test]
 fn every_product_of_a_selection_is_right() {
     let gpu = gpu(&[]);
     let with_subgroups = Limits { subgroup: gpu.least_subgroup(), ..LIMITS };
     let some = selection(&with_subgroups, 2, 1).into_iter().filter(|check| check.variant.uses_subgroups());
     assert!(gpu.least_subgroup() == 1 || some.clone().count() > 10);
-    for check in selection(&LIMITS, 1, 1).into_iter().chain(some) {
+    // A product in f16 may be off by 0.5 % of what its products' magnitudes add up to, which here is 0.25 times the root of the inputs'
+    // number, 4 at most: by 2e-2. Errors of either sign leave a tenth of that.
+    let in_halves = Limits { halves: gpu.has_halves(), ..LIMITS };
+    let halves = selection(&in_halves, 3, 1).into_iter().filter(|check| check.variant.uses_halves());
+    assert!(!gpu.has_halves() || halves.clone().count() > 20);
+    for check in selection(&LIMITS, 1, 1).into_iter().chain(some).chain(halves) {
         let verdict = pollster::block_on(check.run(&gpu)).unwrap();
         assert!(matches!(verdict, Verdict::Error(error) if error <= 2e-3), "{check:?}: {verdict:?}");
     }

@@ -25,21 +25,21 @@ const KERNELS = (await readdir(join(import.meta.dirname, "../../engine/src/kerne
   .map((file) => file.replace(".wgsl", ""))
   .sort();
 
-/** Which third of the products. */
-const BROWSERS = { Chromium: [launchChromium, 0], Firefox: [launchFirefox, 1] };
+/** Which third of the products, and whether there is f16: lavapipe below Firefox has it, SwiftShader hasn't. */
+const BROWSERS = { Chromium: [launchChromium, 0, false], Firefox: [launchFirefox, 1, true] };
 
 let site;
 before(async () => (site = await startSite()));
 after(() => site?.close());
 
 describe("kernels", { concurrency: 2 }, () => {
-  for (const [name, [launch, from]] of Object.entries(BROWSERS)) {
+  for (const [name, [launch, from, halves]] of Object.entries(BROWSERS)) {
     test(`in ${name} every kernel does what its CPU twin does`, { timeout: 300_000 }, async (t) => {
       const browser = await launch();
       try {
         const page = await browser.newPage();
         await page.goto(`${site.origin}/empty.html`);
-        await checkAll(page, from, (text) => t.diagnostic(text));
+        await checkAll(page, from, halves, (text) => t.diagnostic(text));
         if (name === "Chromium") await checkSubgroups(page, await browser.newPage());
       } finally {
         await browser.close();
@@ -48,18 +48,22 @@ describe("kernels", { concurrency: 2 }, () => {
   }
 });
 
-async function checkAll(page, from, tell) {
+async function checkAll(page, from, halves, tell) {
   const started = performance.now();
   const some = { seed: 2026, rounds: 1, tolerance: TOLERANCE, others: false, every: 3, from, subgroups: false };
   const report = await page.evaluate(check, { ...some, others: true });
   const seconds = Math.round((performance.now() - started) / 1e3);
   const products = report.checks.filter((check) => check.op);
+  const inHalves = products.filter(({ variant }) => variant.halves === true);
   tell(
     `${products.length} products and ${report.checks.length - products.length} others in ${seconds} s, ` +
-      `largest error of a product ${Math.max(...products.map(({ error }) => error))}`,
+      `largest error of a product ${Math.max(...products.map(({ error }) => error))}, ` +
+      `of ${inHalves.length} in f16 ${Math.max(0, ...inHalves.map(({ error }) => error))}`,
   );
   assertRight(report);
   assert.equal(report.subgroup, 1);
+  assert.equal(report.halves, halves);
+  assert.deepEqual([...new Set(inHalves.map(({ kernel }) => kernel))].sort(), halves ? ["matmul", "matvec"] : []);
   assertProducts(products);
   assert.deepEqual([...new Set(report.checks.map(({ kernel }) => kernel))].sort(), KERNELS);
 

@@ -64,6 +64,8 @@ struct Report {
     refused: usize,
     /// Invocations of the smallest subgroup; 1 without subgroups.
     subgroup: u32,
+    /// Whether products are checked in f16 too.
+    halves: bool,
 }
 
 /// One kernel on one operation.
@@ -118,12 +120,13 @@ async fn check(request: &Request) -> Result<Report, GpuError> {
     let checks = checks?;
     let right = checks.iter().filter(|check| check.right).count();
     let refused = checks.iter().filter(|check| check.refused.is_some()).count();
-    Ok(Report { subgroup: gpu.least_subgroup(), right, refused, wrong: checks.len() - right - refused, checks })
+    let (subgroup, halves) = (gpu.least_subgroup(), gpu.has_halves());
+    Ok(Report { subgroup, halves, right, refused, wrong: checks.len() - right - refused, checks })
 }
 
 async fn all(gpu: &Gpu, request: &Request) -> Result<Vec<Checked>, GpuError> {
     let (workgroup_bytes, workgroup_size) = LEAST;
-    let limits = Limits { workgroup_bytes, workgroup_size, subgroup: gpu.least_subgroup() };
+    let limits = Limits { workgroup_bytes, workgroup_size, subgroup: gpu.least_subgroup(), halves: gpu.has_halves() };
     let mut checks = Vec::new();
     let selected = selection(&limits, request.seed, request.rounds);
     for check in selected.iter().skip(request.from).step_by(request.every.max(1)) {

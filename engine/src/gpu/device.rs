@@ -60,6 +60,8 @@ pub struct KernelLimits {
     pub workgroup_size: u32,
     /// Invocations of the smallest subgroup; 1 without subgroups.
     pub subgroup: u32,
+    /// Whether kernels may compute in f16.
+    pub halves: bool,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -180,6 +182,8 @@ impl Gpu {
         features.set(wgpu::Features::TIMESTAMP_QUERY, timestamps);
         let subgroups = !options.least_limits && adapter.features().contains(wgpu::Features::SUBGROUP);
         features.set(wgpu::Features::SUBGROUP, subgroups);
+        let halves = !options.least_limits && adapter.features().contains(wgpu::Features::SHADER_F16);
+        features.set(wgpu::Features::SHADER_F16, halves);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some(options.label.as_deref().unwrap_or("tilewright")),
             required_features: features,
@@ -315,7 +319,13 @@ impl Gpu {
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             subgroup: self.subgroup,
+            halves: self.has_halves(),
         }
+    }
+
+    /// Whether kernels may compute in f16.
+    pub fn has_halves(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// What the adapter says of itself.

@@ -6,7 +6,6 @@ use super::tuned_op::TunedOp;
 use crate::graph::RowSet;
 use crate::kernels::KernelVariant;
 use crate::kernels::source::{HeadsShape, KernelShape, QuantizeShape, WeightShape};
-use crate::kernels::variant::SEGMENT;
 
 /// One kernel on fixed buffers, for any number of rows.
 pub(super) struct Dispatch {
@@ -230,9 +229,7 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             [if *norm { 1 } else { (width / 32).div_ceil(workgroup) }, rows, 1]
         }
         (KernelVariant::SampleScan { chunks, .. }, _) => [chunks, rows, 1],
-        (KernelVariant::SampleSurvey { workgroup }, KernelShape::Logits { vocabulary, .. }) => {
-            [vocabulary.div_ceil(SEGMENT).div_ceil(workgroup), rows, 1]
-        }
+        (KernelVariant::SampleSurvey { groups, .. } | KernelVariant::SampleSift { groups, .. }, _) => [groups, rows, 1],
         _ => [rows, 1, 1],
     }
 }

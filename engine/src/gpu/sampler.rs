@@ -12,9 +12,9 @@ use super::pipelines::{Access, Pipelines};
 use super::weights::storage;
 use crate::graph::{Activation, RowSet};
 use crate::kernels::KernelVariant;
-use crate::kernels::sample::SampleRecords;
+use crate::kernels::sample::{LISTED, STATE_WORDS, SURVEY_WORDS, SampleRecords};
 use crate::kernels::source::KernelShape;
-use crate::kernels::variant::{MOST_CHUNKS, SEGMENT};
+use crate::kernels::variant::{MOST_CHUNKS, MOST_GROUPS};
 use Access::{Read, ReadWrite, Uniform};
 
 /// Steps whose sampled tokens have places of their own.
@@ -27,16 +27,13 @@ pub(super) struct Sampler {
     max_chunks: u32,
     entries: wgpu::Buffer,
     adjust: Dispatch,
-    survey: Dispatch,
-    filter: Dispatch,
+    /// Survey, sift and search.
+    filter: [Dispatch; 3],
     scan: Dispatch,
     pick: Dispatch,
     /// Bytes of its buffers.
     pub(super) scratch_bytes: u64,
 }
-
-/// Candidates of a row that are listed: more than top-p leaves of most rows, and little beside the row's logits.
-const CANDIDATES: u32 = 4096;
 
 /// Bytes of entries that there is room for at first: a history of some two thousand tokens.
 const ENTRIES_BYTES: u64 = 24 << 10;
@@ -55,6 +52,10 @@ impl Sampler {
         let entries = storage(gpu, "biases and penalties", ENTRIES_BYTES);
         let least = storage(gpu, "least candidates", outputs * 8);
         let best = storage(gpu, "best of parts", outputs * u64::from(MOST_CHUNKS) * 16);
+        let groups = if software { 4 } else { MOST_GROUPS };
+        let surveys = storage(gpu, "surveys of logits", outputs * u64::from(groups * SURVEY_WORDS) * 4);
+        let states = storage(gpu, "states of filters", outputs * u64::from(STATE_WORDS) * 4);
+        let listed = storage(gpu, "listed candidates", outputs * u64::from(LISTED) * 8);
         let logits = memory.activation(Activation::Logits);
         let shape = KernelShape::Logits { vocabulary: config.vocabulary, stride: Activation::Logits.stride(config) };
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
@@ -62,26 +63,23 @@ impl Sampler {
             let all = [&[header, words], bindings].concat();
             binder.dispatch(kernel, shape.clone(), RowSet::Outputs, &all)
         };
-        let segments =
-            storage(gpu, "stretches of logits", outputs * u64::from(config.vocabulary.div_ceil(SEGMENT)) * 8);
-        let listed = storage(gpu, "candidates", outputs * u64::from(CANDIDATES) * 8);
-        let workgroup = if software { 16 } else { 128 };
+        let [survey, sift, search] = KernelVariant::filter(software).map(Kernel::Fixed);
         Self {
             adjust: bind(
                 Kernel::Fixed(KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } }),
                 &[(2, ReadWrite, logits), (3, Read, &entries), (4, Read, &sampled)],
             ),
-            survey: bind(
-                Kernel::Fixed(KernelVariant::SampleSurvey { workgroup: workgroup.min(64) }),
-                &[(2, Read, logits), (3, ReadWrite, &segments)],
-            ),
-            filter: bind(
-                Kernel::Fixed(KernelVariant::SampleFilter { workgroup, capacity: CANDIDATES }),
-                &[(2, Read, logits), (3, Read, &segments), (4, ReadWrite, &listed), (5, ReadWrite, &least)],
-            ),
+            filter: [
+                bind(survey, &[(2, Read, logits), (3, ReadWrite, &surveys), (4, ReadWrite, &states)]),
+                bind(sift, &[(2, Read, logits), (3, Read, &surveys), (4, ReadWrite, &states), (5, ReadWrite, &listed)]),
+                bind(search, &[(2, Read, logits), (3, Read, &states), (4, Read, &listed), (5, ReadWrite, &least)]),
+            ],
             scan: bind(Kernel::Scan, &[(2, Read, logits), (3, Read, &least), (4, ReadWrite, &best)]),
             pick: bind(Kernel::Pick, &[(2, Read, &best), (3, ReadWrite, &sampled)]),
-            scratch_bytes: [&sampled, &entries, &segments, &listed, &least, &best].map(wgpu::Buffer::size).iter().sum(),
+            scratch_bytes: [&sampled, &entries, &least, &best, &surveys, &states, &listed]
+                .map(wgpu::Buffer::size)
+                .iter()
+                .sum(),
             sampled,
             entries,
             max_chunks,
@@ -89,8 +87,9 @@ impl Sampler {
     }
 
     /// All of them.
-    pub(super) fn all(&mut self) -> [&mut Dispatch; 5] {
-        [&mut self.adjust, &mut self.survey, &mut self.filter, &mut self.scan, &mut self.pick]
+    pub(super) fn all(&mut self) -> [&mut Dispatch; 6] {
+        let [survey, sift, search] = &mut self.filter;
+        [&mut self.adjust, survey, sift, search, &mut self.scan, &mut self.pick]
     }
 
     /// What finds tokens, whose variant may be chosen.
@@ -136,10 +135,8 @@ impl Sampler {
 
     /// The dispatches that a step's rows need, in their order.
     pub(super) fn dispatches(&mut self, records: &SampleRecords) -> impl Iterator<Item = &mut Dispatch> {
-        let adjust = records.adjusted.then_some(&mut self.adjust);
-        let (survey, filter) =
-            if records.filtered { (Some(&mut self.survey), Some(&mut self.filter)) } else { (None, None) };
-        let (scan, pick) = if records.any { (Some(&mut self.scan), Some(&mut self.pick)) } else { (None, None) };
-        [adjust, survey, filter, scan, pick].into_iter().flatten()
+        let (adjusted, filtered, any) = (records.adjusted, records.filtered, records.any);
+        let needed = [adjusted, filtered, filtered, filtered, any, any];
+        self.all().into_iter().zip(needed).filter_map(|(dispatch, needed)| needed.then_some(dispatch))
     }
 }

@@ -4,8 +4,18 @@
 // and an unpacked slice of the weights into workgroup memory, and each invocation keeps a block of THREAD_M by THREAD_N
 // sums in registers, reading both slices as vec4. The next slices are under way to registers
 // while these are multiplied. Slices are padded by one vec4 so that lanes fall on different banks.
+//
+// With `halves` slices are f16 and multiplied as such, see `shared/halves.wgsl`: a run is a slice.
+{%- if halves %}
+enable f16;
+{%- endif %}
 {% include "shared/step.wgsl" %}
 {% include "shared/weights.wgsl" %}
+{%- if halves %}
+{% include "shared/halves.wgsl" %}
+{%- endif %}
+{%- set element = "f16" if halves else "f32" %}
+{%- set narrow = "vec4<f16>" if halves else "" %}
 @group(0) @binding(0) var<uniform> step: Step;
 @group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;   // [rows, IN_STRIDE]
 @group(0) @binding(6) var<storage, read_write> out: array<f32>;     // [rows, OUT_STRIDE]
@@ -26,8 +36,8 @@ const SLICE: u32 = 9u;                        // STEP_K and the padding
 const SLICE_PACKS: u32 = 32u / PACK;
 const SLICES: u32 = (PACKS + SLICE_PACKS - 1u) / SLICE_PACKS;
 const WORKGROUP: u32 = {{ wide * high }}u;
-var<workgroup> input_slice: array<vec4<f32>, {{ tile_m * 9 }}>;  // [TILE_M, SLICE]
-var<workgroup> weight_slice: array<vec4<f32>, {{ tile_n * 9 }}>; // [TILE_N, SLICE]
+var<workgroup> input_slice: array<vec4<{{ element }}>, {{ tile_m * 9 }}>;  // [TILE_M, SLICE]
+var<workgroup> weight_slice: array<vec4<{{ element }}>, {{ tile_n * 9 }}>; // [TILE_N, SLICE]
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -59,13 +69,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if slice > 0u {
             workgroupBarrier();
 {%- for i in range(input_loads) %}
-            if m{{ i }} < TILE_M { input_slice[m{{ i }} * SLICE + lane % STEP_K] = next_input{{ i }}; }
+            if m{{ i }} < TILE_M { input_slice[m{{ i }} * SLICE + lane % STEP_K] = {{ narrow }}(next_input{{ i }}); }
 {%- endfor %}
 {%- for i in range(weight_loads) %}
             if n{{ i }} < TILE_N {
                 let at = n{{ i }} * SLICE + lane % SLICE_PACKS * (PACK / 4u);
 {%- for j in range(pack // 4) %}
-                weight_slice[at + {{ j }}u] = unpack{{ j }}(next_pack{{ i }});
+                weight_slice[at + {{ j }}u] = {{ narrow }}(unpack{{ j }}(next_pack{{ i }}));
 {%- endfor %}
             }
 {%- endfor %}
@@ -86,6 +96,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {%- endfor %}
         }
         if slice > 0u {
+{%- if halves %}
+{%- for m in range(thread_m) %}{% for n in range(thread_n) %}
+            var run_{{ m }}_{{ n }} = vec4<f16>();
+{%- endfor %}{% endfor %}
+{%- endif %}
             for (var k = 0u; k < STEP_K; k += 1u) {
 {%- for m in range(thread_m) %}
                 let a{{ m }} = input_slice[(y + {{ m * high }}u) * SLICE + k];
@@ -94,9 +109,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let b{{ n }} = weight_slice[(x + {{ n * wide }}u) * SLICE + k];
 {%- endfor %}
 {%- for m in range(thread_m) %}{% for n in range(thread_n) %}
-                sum_{{ m }}_{{ n }} = madd(a{{ m }}, b{{ n }}, sum_{{ m }}_{{ n }});
+                {% if halves %}run_{{ m }}_{{ n }} += a{{ m }} * b{{ n }};{% else %}sum_{{ m }}_{{ n }} = madd(a{{ m }}, b{{ n }}, sum_{{ m }}_{{ n }});{% endif %}
 {%- endfor %}{% endfor %}
             }
+{%- if halves %}
+{%- for m in range(thread_m) %}{% for n in range(thread_n) %}
+            sum_{{ m }}_{{ n }} += total(run_{{ m }}_{{ n }});
+{%- endfor %}{% endfor %}
+{%- endif %}
         }
     }
 {% for m in range(thread_m) %}{% for n in range(thread_n) %}

@@ -18,8 +18,13 @@
 //
 // With `subgroups` the team's sums meet by shuffles, without workgroup memory and its barrier; a team is then no larger than the least
 // subgroup, and invocations fill subgroups in the order of their indices.
+//
+// With `halves` packs are multiplied in f16, see `shared/halves.wgsl`. Sums from pack to pack, squares and the team's sums are f32.
 {%- if subgroups and browser %}
 enable subgroups;
+{%- endif %}
+{%- if halves %}
+enable f16;
 {%- endif %}
 {% include "shared/step.wgsl" %}
 {%- if rope or gather %}
@@ -28,6 +33,9 @@ enable subgroups;
 @group(0) @binding(0) var<uniform> step: Step;
 {%- endif %}
 {% include "shared/weights.wgsl" %}
+{%- if halves %}
+{% include "shared/halves.wgsl" %}
+{%- endif %}
 {%- if rope %}
 {% include "shared/heads.wgsl" %}
 @group(0) @binding(8) var<storage, read_write> cache: array<{% if kv_half %}u32{% else %}f32{% endif %}>;     // [slots, 2, KV_WIDTH]
@@ -64,8 +72,16 @@ const LANES: u32 = STAGE + 1u;      // and padding, so that writes fall on diffe
 // The input [COLUMNS, PACK / 4, LANES], and afterwards four sums of each invocation [COLUMNS, THREADS, TEAMS].
 {%- set room = columns * quads * (stage + 1) %}
 {%- set sums = columns * size if teamed else 0 %}
+{%- if halves %}
+var<workgroup> stage: array<vec4<f16>, {{ room }}>;
+{%- if teamed %}
+var<workgroup> partial: array<vec4<f32>, {{ sums }}>;
+{%- endif %}
+{%- else %}
 var<workgroup> stage: array<vec4<f32>, {{ room if room > sums else sums }}>;
 {%- endif %}
+{%- endif %}
+{%- set narrow = "narrow" if halves else "" %}
 
 {% include "shared/product.wgsl" %}
 
@@ -104,9 +120,9 @@ fn main(
 {%- if norm %}
                 let raw{{ c }} = input[in{{ c }} + source];
                 squares{{ c }} = madd(raw{{ c }}, raw{{ c }}, squares{{ c }});
-                stage[{{ c * quads }}u * LANES + to] = raw{{ c }} * norm;
+                stage[{{ c * quads }}u * LANES + to] = {{ narrow }}(raw{{ c }} * norm);
 {%- else %}
-                stage[{{ c * quads }}u * LANES + to] = input[in{{ c }} + source];
+                stage[{{ c * quads }}u * LANES + to] = {{ narrow }}(input[in{{ c }} + source]);
 {%- endif %}
 {%- endfor %}
             }
@@ -120,7 +136,14 @@ fn main(
 {%- for r in range(block) %}
             let pack{{ r }} = load_pack(row{{ r }}, pack);
 {%- endfor %}
-{%- if quantized %}
+{%- if halves %}
+{%- for c in range(columns) %}
+            var all{{ c }} = vec4<f16>();
+{%- for r in range(block) %}
+            var run{{ r }}_{{ c }} = vec4<f16>();
+{%- endfor %}
+{%- endfor %}
+{%- elif quantized %}
 {%- for c in range(columns) %}
             var all{{ c }} = 0.0;
 {%- for r in range(block) %}
@@ -131,7 +154,7 @@ fn main(
 {%- for i in range(pack // 4) %}
             {
 {%- for r in range(block) %}
-                let w{{ r }} = code{{ i }}(pack{{ r }});
+                let w{{ r }} = {{ "half" if halves else "code" }}{{ i }}(pack{{ r }});
 {%- endfor %}
 {%- if norm and not staged %}
                 let norm = vectors[k + {{ i }}u];
@@ -142,11 +165,18 @@ fn main(
 {%- elif norm %}
                 let raw{{ c }} = input[in{{ c }} + k + {{ i }}u];
                 squares{{ c }} = madd(raw{{ c }}, raw{{ c }}, squares{{ c }});
-                let x{{ c }} = raw{{ c }} * norm;
+                let x{{ c }} = {{ narrow }}(raw{{ c }} * norm);
 {%- else %}
-                let x{{ c }} = input[in{{ c }} + k + {{ i }}u];
+                let x{{ c }} = {{ narrow }}(input[in{{ c }} + k + {{ i }}u]);
 {%- endif %}
-{%- if quantized %}
+{%- if halves %}
+{%- if mins %}
+                all{{ c }} += x{{ c }};
+{%- endif %}
+{%- for r in range(block) %}
+                run{{ r }}_{{ c }} += w{{ r }} * x{{ c }};
+{%- endfor %}
+{%- elif quantized %}
 {%- if mins or bits == 4 %}
                 all{{ c }} += (x{{ c }}.x + x{{ c }}.y) + (x{{ c }}.z + x{{ c }}.w);
 {%- endif %}
@@ -161,7 +191,13 @@ fn main(
 {%- endfor %}
             }
 {%- endfor %}
-{%- if quantized %}
+{%- if halves %}
+{%- for c in range(columns) %}
+{%- for r in range(block) %}
+            sum{{ r }}_{{ c }} += {% if quantized %}half_scale(pack{{ r }}) * {% endif %}total(run{{ r }}_{{ c }}){% if mins %} + half_offset(pack{{ r }}) * total(all{{ c }}){% endif %};
+{%- endfor %}
+{%- endfor %}
+{%- elif quantized %}
 {%- for c in range(columns) %}
 {%- for r in range(block) %}
             sum{{ r }}_{{ c }} += code_scale(pack{{ r }}) * dot{{ r }}_{{ c }}{% if mins or bits == 4 %} + code_offset(pack{{ r }}) * all{{ c }}{% endif %};
@@ -207,7 +243,7 @@ fn main(
         let at = member * TEAMS + lane / THREADS;
 {%- for c in range(columns) %}
 {%- if staged %}
-        stage[{{ c * size }}u + at] = vec4<f32>(sum0_{{ c }}, sum1_{{ c }}, sum2_{{ c }}, sum3_{{ c }});
+        {{ "partial" if halves else "stage" }}[{{ c * size }}u + at] = vec4<f32>(sum0_{{ c }}, sum1_{{ c }}, sum2_{{ c }}, sum3_{{ c }});
 {%- else %}
 {%- for r in range(block) %}
         partial[{{ (r * columns + c) * size }}u + at] = sum{{ r }}_{{ c }};
@@ -254,7 +290,7 @@ fn main(
             for (var t = 0u; t < THREADS; t += 1u) {
                 let at = column * SIZE + t * TEAMS + item % TEAMS;
 {%- if staged %}
-                sums += stage[at];
+                sums += {{ "partial" if halves else "stage" }}[at];
 {%- else %}
 {%- for r in range(block) %}
                 s{{ r }} += partial[{{ r * columns * size }}u + at];

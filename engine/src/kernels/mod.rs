@@ -7,13 +7,13 @@
 //! | --- | --- | --- |
 //! | gather embeddings | `embed.wgsl` | [`embed`] |
 //! | RMS normalization | `rms_norm.wgsl` | [`rms_norm`] |
-//! | matrix product | `matvec.wgsl` (few rows), `matmul.wgsl` (many) | [`matmul`] |
+//! | matrix product | `matvec.wgsl` (few rows), `matmul.wgsl` (many); both also in f16 | [`matmul`] |
 //! | the same in 8-bit integers | `quantize.wgsl`, `matvec_packed.wgsl` (few rows), `matmul_packed.wgsl` (many) | [`quantize`], [`matmul`] |
 //! | rotary embedding and KV write | `rope_kv.wgsl` | [`rope_kv`] |
 //! | paged attention | `attention.wgsl` (any heads), `attention_tile.wgsl` (many rows), `attention_split.wgsl` and `attention_reduce.wgsl` (few) | [`attention`] |
 //! | gated activation | `silu_mul.wgsl` | [`silu_mul`] |
 //! | pick rows for the head | `gather_rows.wgsl` | [`gather_rows`] |
-//! | draw tokens | `sample_adjust.wgsl`, `sample_filter.wgsl`, `sample_scan.wgsl`, `sample_pick.wgsl` | [`sample`] |
+//! | draw tokens | `sample_adjust.wgsl`, `sample_survey.wgsl` and `sample_sift.wgsl` before `sample_filter.wgsl`, `sample_scan.wgsl`, `sample_pick.wgsl` | [`sample`] |
 //!
 //! [`variant`] says how a kernel may be built, [`source`] builds its WGSL.
 

@@ -1,4 +1,5 @@
-//! Twin of `sample_adjust.wgsl`, `sample_filter.wgsl`, `sample_scan.wgsl` and `sample_pick.wgsl`, and what these are told of a row.
+//! Twin of `sample_adjust.wgsl`, the filter (`sample_survey.wgsl`, `sample_sift.wgsl`, `sample_filter.wgsl`), `sample_scan.wgsl` and
+//! `sample_pick.wgsl`, and what these are told of a row.
 //!
 //! The arithmetic is that of [`sampling`](crate::sampling): the twin is its very function. This file holds the record, sixteen
 //! words, that says how an output row is sampled, and the entries for biases and penalties. What the CPU can't know, tokens of
@@ -10,6 +11,15 @@ use tilewright_plan::{SamplingParams, TokenId};
 
 /// Words of a record.
 pub const RECORD_WORDS: usize = 16;
+
+/// Words that `sample_survey` leaves of a part of a row.
+pub const SURVEY_WORDS: u32 = 256;
+
+/// Words of what the filter's kernels tell each other of a row.
+pub const STATE_WORDS: u32 = 8;
+
+/// Candidates that `sample_sift` has room for, two words each.
+pub const LISTED: u32 = 1024;
 
 /// An output row that is sampled.
 #[derive(Clone, Copy, Debug)]

@@ -1,225 +1,180 @@
 // What top-k, top-p and min-p leave: the least candidate of a row, by logit and, among equals, by id
 //
-// Nothing is sorted. The least candidate is found digit by digit, as a number of 32 bits whose order is that of the logits: a pass
-// over the candidates adds up how much lies at or above each of 15 places, a count for top-k, probabilities for top-p, and the
-// highest place with enough gives four bits. Where equals have to be told apart, six more passes find the id in the same way.
+// Nothing is sorted. `sample_survey` and `sample_sift` leave a list of a few tokens, among which it is found digit by digit of eight
+// bits: a histogram of the digit, and the highest value from which on there is enough; ids last, where equals have to be told apart.
+// Where the list had no room (flat distributions, large k) the same passes go over the row.
 //
-// A pass over a vocabulary of 150 000 would cost more than the model. But the largest logits of the row's stretches (`sample_survey`) are
-// logits themselves: where those at or above a place are enough, all are. So a first search among them, of their first
-// 16 bits, says how low candidates can lie. Stretches that reach as high are read once more, and what they hold is a list, mostly
-// a little longer than what is left in the end. Only where the list would not fit, with logits that hardly differ, is the whole row
-// searched. One workgroup per row; rows without these parameters are passed over.
+// One workgroup per row. Until 2026-11 it did all of this alone, up to 29 passes over the vocabulary with 15 sums each.
 {% include "shared/step.wgsl" %}
 {% include "shared/words.wgsl" %}
 {% include "shared/sample.wgsl" %}
 {% include "shared/filter.wgsl" %}
 
-@group(0) @binding(2) var<storage, read> logits: array<f32>;                    // [outputs, STRIDE]
-@group(0) @binding(3) var<storage, read> segments: array<vec2<f32>>;            // [outputs, SEGMENTS], see `sample_survey`
-@group(0) @binding(4) var<storage, read_write> listed: array<vec2<u32>>;        // [outputs, CAPACITY]
-@group(0) @binding(5) var<storage, read_write> least: array<vec2<u32>>;         // [outputs]: order of the logit, last id of equals
+@group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;        // [outputs, STRIDE]
+@group(0) @binding(3) var<storage, read> states: array<u32>;              // [outputs, STATE], see `sample_sift`
+@group(0) @binding(4) var<storage, read> listed: array<vec2<u32>>;        // [outputs, LISTED]: order of the logit, token
+@group(0) @binding(5) var<storage, read_write> least: array<vec2<u32>>;   // [outputs]: order of the logit, last id of equals
 
 const WORKGROUP: u32 = {{ workgroup }}u;
-const CAPACITY: u32 = {{ capacity }}u;
 const IDS: u32 = 0xffffffu; // ids are below
-// Where a search looks.
-const IN_SEGMENTS: u32 = 0u;
-const IN_LIST: u32 = 1u;
-const IN_ROW: u32 = 2u;
-var<workgroup> sums: array<f32, {{ workgroup * 15 }}>; // [15, WORKGROUP]
-var<workgroup> counts: array<u32, WORKGROUP>;
-var<workgroup> found: vec2<u32>;
-var<workgroup> enough: u32;
+var<workgroup> candidates: array<vec2<u32>, LISTED>;
+var<workgroup> low: array<atomic<u32>, 256>;
+var<workgroup> high: array<atomic<u32>, 256>;
+var<workgroup> coarse: array<vec2<u32>, 16>;
+var<workgroup> found: vec3<u32>; // order of the logit, id, whether that is all
+var<workgroup> wanted: vec2<u32>;
 
-// What is searched, and how it weighs.
+// What a search is about.
 struct Search {
-    place: u32,        // where
-    row: u32,
-    count: u32,        // how many there are
-    temperature: f32,
-    top: f32,          // the largest logit / temperature
-    ranks: bool,       // all weigh the same
-    floor: vec2<u32>,  // what an earlier filter took away is below
+    top: f32,
+    floor: vec2<u32>,   // what an earlier filter left
+    at: vec2<u32>,      // digits that are found
+    shift: u32,         // of this digit
+    by_id: bool,
+    by_rank: bool,
 }
 
-// The float of an order.
-fn value(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u)); }
+fn float_of_order(key: u32) -> f32 { return bitcast<f32>(select(~key, key & 0x7fffffffu, key >= 0x80000000u)); }
 
-// Order, and the id from the other end, so that of equals the lower id is above.
-fn candidate(search: Search, index: u32) -> vec2<u32> {
-    switch search.place {
-        case IN_SEGMENTS: { return vec2<u32>(order(segments[search.row * SEGMENTS + index].x), IDS - index); }
-        case IN_LIST: { return listed[search.row * CAPACITY + index]; }
-        default: { return vec2<u32>(order(logits[search.row * STRIDE + index] / search.temperature), IDS - index); }
-    }
+// The high word of a product.
+fn high_word(a: u32, b: u32) -> u32 {
+    let lowest = (a & 0xffffu) * (b & 0xffffu);
+    let middle = (a >> 16u) * (b & 0xffffu) + (lowest >> 16u);
+    let other = (a & 0xffffu) * (b >> 16u) + (middle & 0xffffu);
+    return (a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u);
 }
 
-// The sum of what the invocations have.
-fn total(lane: u32, own: f32) -> f32 {
-    sums[lane] = own;
-    workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if lane < half { sums[lane] += sums[lane + half]; }
-        workgroupBarrier();
-    }
-    return workgroupUniformLoad(&sums[0]);
+// A part of a number: `fraction` below one.
+fn share(all: vec2<u32>, fraction: f32) -> vec2<u32> {
+    let f = u32(clamp(fraction, 0.0, 0.99999994) * 4294967296.0);
+    return plus(vec2<u32>(all.y * f, high_word(all.y, f)), vec2<u32>(high_word(all.x, f), 0u));
 }
 
-// How much lies at or above 15 places; `by_id`: of those equal to the order of `at`, by falling id.
-fn add_up(lane: u32, search: Search, at: vec2<u32>, shift: u32, by_id: bool) {
-{%- for j in range(15) %}
-    var sum{{ j }} = 0.0;
-{%- endfor %}
-    for (var index = lane; index < search.count; index += WORKGROUP) {
-        let here = candidate(search, index);
-        if here.x < search.floor.x || (here.x == search.floor.x && here.y < search.floor.y) { continue; }
-        let weight = select(exp(value(here.x) - search.top), 1.0, search.ranks);
-{%- for j in range(15) %}
-        {
-            let place{{ j }} = {{ j + 1 }}u << shift;
-            let above = select(here.x >= at.x + place{{ j }}, here.x > at.x || (here.x == at.x && here.y >= at.y + place{{ j }}), by_id);
-            sum{{ j }} += select(0.0, weight, above);
-        }
-{%- endfor %}
+// A candidate's part of its digit's sum.
+fn add(search: Search, key: u32, token: u32) {
+    let id = IDS - token;
+    if key < search.floor.x || (key == search.floor.x && id < search.floor.y) { return; }
+    var digits = key;
+    var known = search.at.x;
+    if search.by_id {
+        if key != search.at.x { return; }
+        digits = id << 8u;
+        known = search.at.y << 8u;
     }
-{%- for j in range(15) %}
-    sums[{{ j }}u * WORKGROUP + lane] = sum{{ j }};
-{%- endfor %}
-    workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        for (var i = lane; i < 15u * half; i += WORKGROUP) {
-            let to = i / half * WORKGROUP + i % half;
-            sums[to] += sums[to + half];
-        }
-        workgroupBarrier();
-    }
+    // Digits before this one.
+    let before = select(0xffffff00u << search.shift, 0u, search.shift == 24u);
+    if ((digits ^ known) & before) != 0u { return; }
+    var weight = 1u;
+    if !search.by_rank { weight = mass(float_of_order(key), search.top); }
+    if weight == 0u { return; }
+    let digit = (digits >> search.shift) & 255u;
+    let old = atomicAdd(&low[digit], weight);
+    if old + weight < old { atomicAdd(&high[digit], 1u); }
 }
 
-// The highest place from which on there is at least `wanted`, by so many digits; 0: there is less in all.
-fn find(lane: u32, search: Search, wanted: f32, digits: u32) -> vec2<u32> {
+// The highest place from which on there is at least what is wanted: `wanted`, or if that is zero, `fraction` of all.
+fn place_of(lane: u32, row: u32, asked: Filter, top: f32, floor: vec2<u32>, by_rank: bool, fraction: f32) -> vec2<u32> {
+    let count = states[row * STATE];
+    let last = states[row * STATE + 2u];
+    let first = bitcast<i32>(states[row * STATE + 3u]);
     var at = vec2<u32>(0u, 0u);
-    for (var digit = 0u; digit < digits; digit += 1u) {
-        let by_id = digit >= 8u;
-        let shift = select(28u - 4u * digit, 52u - 4u * digit, by_id);
-        add_up(lane, search, at, shift, by_id);
-        if lane == 0u {
-            var place = 0u;
-            while place < 15u {
-                if sums[place * WORKGROUP] < wanted { break; }
-                place += 1u;
-            }
-            var next = at;
-            if by_id { next.y += place << shift; } else { next.x += place << shift; }
-            found = next;
-            // A count that is met exactly leaves nothing to tell apart.
-            enough = select(0u, 1u, search.ranks && place > 0u && sums[(max(place, 1u) - 1u) * WORKGROUP] == wanted);
+    for (var digit = 0u; digit < 7u; digit += 1u) {
+        let by_id = digit >= 4u;
+        // Ids are moved to the upper 24 bits.
+        let shift = select(24u - 8u * digit, 56u - 8u * digit, by_id);
+        let search = Search(top, floor, at, shift, by_id, by_rank);
+        for (var i = lane; i < 256u; i += WORKGROUP) {
+            atomicStore(&low[i], 0u);
+            atomicStore(&high[i], 0u);
         }
-        at = workgroupUniformLoad(&found);
-        if workgroupUniformLoad(&enough) == 1u { break; }
-    }
-    return at;
-}
-
-// Lists what lies at or above an order, always in the same order; returns how much that is, and lists nothing beyond CAPACITY.
-fn list(lane: u32, row: u32, temperature: f32, bound: u32) -> u32 {
-    var own = 0u;
-    for (var round = 0u; round < 2u; round += 1u) {
-        var at = row * CAPACITY;
-        if round == 1u { at += counts[lane] - own; }
-        for (var segment = lane; segment < SEGMENTS; segment += WORKGROUP) {
-            if order(segments[row * SEGMENTS + segment].x) < bound { continue; }
-            for (var id = segment * SEGMENT; id < min((segment + 1u) * SEGMENT, VOCABULARY); id += 1u) {
-                let key = order(logits[row * STRIDE + id] / temperature);
-                if key >= bound {
-                    if round == 0u {
-                        own += 1u;
-                    } else {
-                        listed[at] = vec2<u32>(key, IDS - id);
-                        at += 1u;
-                    }
+        workgroupBarrier();
+        if count <= LISTED {
+            for (var i = lane; i < count; i += WORKGROUP) { add(search, candidates[i].x, candidates[i].y); }
+        } else {
+            for (var quad = lane; quad < QUADS; quad += WORKGROUP) {
+                let four = logits[row * (STRIDE / 4u) + quad] / asked.temperature;
+                for (var i = 0u; i < 4u; i += 1u) {
+                    let bin = bin_of(four[i], first);
+                    if 4u * quad + i >= VOCABULARY || bin > last || (bin < last && !asked.by_rank) { continue; }
+                    add(search, order(four[i]), 4u * quad + i);
                 }
             }
         }
-        if round == 0u {
-            // Each begins behind those before it.
-            counts[lane] = own;
-            workgroupBarrier();
-            for (var span = 1u; span < WORKGROUP; span *= 2u) {
-                var before = 0u;
-                if lane >= span { before = counts[lane - span]; }
-                workgroupBarrier();
-                counts[lane] += before;
-                workgroupBarrier();
+        workgroupBarrier();
+        if lane < 16u {
+            var sum = vec2<u32>(0u, 0u);
+            for (var i = 16u * lane; i < 16u * lane + 16u; i += 1u) {
+                sum = plus(sum, vec2<u32>(atomicLoad(&low[i]), atomicLoad(&high[i])));
             }
-            if workgroupUniformLoad(&counts[WORKGROUP - 1u]) > CAPACITY { break; }
+            coarse[lane] = sum;
         }
+        workgroupBarrier();
+        if lane == 0u {
+            var rest = wanted;
+            if digit == 0u {
+                var whole = vec2<u32>(0u, 0u);
+                for (var i = 0u; i < 16u; i += 1u) { whole = plus(whole, coarse[i]); }
+                if fraction > 0.0 { rest = share(whole, fraction); }
+                if less(whole, rest) { rest = whole; }
+                if all(rest == vec2<u32>(0u, 0u)) { rest.x = 1u; }
+            }
+            var sixteen = 15u;
+            while sixteen > 0u {
+                if !less(coarse[sixteen], rest) { break; }
+                rest = minus(rest, coarse[sixteen]);
+                sixteen -= 1u;
+            }
+            var value = 16u * sixteen + 15u;
+            var sum = vec2<u32>(atomicLoad(&low[value]), atomicLoad(&high[value]));
+            while value > 16u * sixteen {
+                if !less(sum, rest) { break; }
+                rest = minus(rest, sum);
+                value -= 1u;
+                sum = vec2<u32>(atomicLoad(&low[value]), atomicLoad(&high[value]));
+            }
+            var next = at;
+            if by_id { next.y |= (value << shift) >> 8u; } else { next.x |= value << shift; }
+            // Nothing is left to tell apart if all equals are wanted, which weigh the same. Not so before the whole key is known: of the
+            // keys that begin with these digits others may lie below the list.
+            var one = vec2<u32>(1u, 0u);
+            if digit >= 3u && !by_rank { one.x = mass(float_of_order(next.x), top); }
+            let enough = !less(plus(rest, one), plus(sum, vec2<u32>(1u, 0u)));
+            found = vec3<u32>(next, select(0u, 1u, enough && digit >= 3u));
+            wanted = rest;
+        }
+        let step_found = workgroupUniformLoad(&found);
+        at = step_found.xy;
+        if step_found.z == 1u { break; }
     }
-    storageBarrier();
-    return workgroupUniformLoad(&counts[WORKGROUP - 1u]);
+    return at;
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.x;
-    let record = record_at(row);
-    if !filters(record) { return; }
-    let temperature = float_of(record, 5u);
-    var best = -3.4e38;
-    for (var i = lane; i < SEGMENTS; i += WORKGROUP) { best = max(best, segments[row * SEGMENTS + i].x); }
-    sums[lane] = best;
-    workgroupBarrier();
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        if lane < half { sums[lane] = max(sums[lane], sums[lane + half]); }
-        workgroupBarrier();
-    }
-    let top = workgroupUniformLoad(&sums[0]);
+    let asked = filter_at(record_at(row));
+    if !asked.filtered { return; }
+    let count = states[row * STATE];
+    let top = bitcast<f32>(states[row * STATE + 1u]);
+    for (var i = lane; i < min(count, LISTED); i += WORKGROUP) { candidates[i] = listed[row * LISTED + i]; }
     var floor = vec2<u32>(0u, 0u);
-    let ranks = by_rank(record);
-    if ranks || by_mass(record) {
-        let rank = f32(words[record + 6u]);
-        // However little is wanted, the best is left.
-        let share = max(float_of(record, 7u), 1e-20);
-        var mass = 0.0;
-        for (var i = lane; i < SEGMENTS; i += WORKGROUP) {
-            let segment = segments[row * SEGMENTS + i];
-            mass += segment.y * exp(segment.x - top);
+    if asked.by_rank {
+        if lane == 0u { wanted = vec2<u32>(asked.top_k, 0u); }
+        workgroupBarrier();
+        floor = place_of(lane, row, asked, top, floor, true, 0.0);
+        if asked.top_p < 1.0 {
+            if lane == 0u { wanted = vec2<u32>(0u, 0u); }
+            workgroupBarrier();
+            floor = place_of(lane, row, asked, top, floor, false, asked.top_p);
         }
-        let all = total(lane, mass);
-        var search = Search(IN_SEGMENTS, row, SEGMENTS, temperature, top, ranks, floor);
-        var bound = 0u;
-        if VOCABULARY > CAPACITY {
-            bound = find(lane, search, select(share * all, rank, ranks), 4u).x;
-            if !ranks {
-                // Tokens less likely than (1 - p) / n can't be among those of top-p, as all of them together weigh less than 1 - p.
-                bound = max(bound, order(top + log((1.0 - share) / f32(VOCABULARY) * all) - 0.001));
-            }
-        }
-        search.count = list(lane, row, temperature, bound);
-        search.place = IN_LIST;
-        if search.count > CAPACITY {
-            search.count = VOCABULARY;
-            search.place = IN_ROW;
-            bound = 0u;
-        }
-        if ranks { floor = find(lane, search, rank, 14u); }
-        if by_mass(record) {
-            search.floor = floor;
-            search.ranks = false;
-            var left = all;
-            if ranks {
-                // The whole of what is left: all places are below every order.
-                add_up(lane, search, vec2<u32>(0u, 0u), 0u, false);
-                left = workgroupUniformLoad(&sums[0]);
-            }
-            floor = find(lane, search, share * left, 14u);
-        }
-        // Sums in another order may differ by what a sum lacks; below the bound there is nothing all the same.
-        floor.x = max(floor.x, bound);
+    } else if asked.top_p < 1.0 {
+        if lane == 0u { wanted = vec2<u32>(states[row * STATE + 4u], states[row * STATE + 5u]); }
+        workgroupBarrier();
+        floor = place_of(lane, row, asked, top, floor, false, 0.0);
     }
     if lane == 0u {
-        let min_p = float_of(record, 8u);
-        if min_p > 0.0 {
-            let lowest = order(top + log(min_p));
+        if asked.min_p > 0.0 {
+            let lowest = order(top + log(asked.min_p));
             if lowest > floor.x { floor = vec2<u32>(lowest, 0u); }
         }
         least[row] = floor;

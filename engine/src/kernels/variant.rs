@@ -35,6 +35,9 @@ pub enum KernelVariant {
         /// Whether sums meet by subgroup shuffles; `threads` is then at most the least subgroup size.
         #[serde(default)]
         subgroups: bool,
+        /// Whether products are of f16, summed up in f32 from run to run: where a device has them.
+        #[serde(default)]
+        halves: bool,
     },
     /// Matrix product for few rows of 8-bit integers.
     MatvecPacked {
@@ -76,6 +79,9 @@ pub enum KernelVariant {
         thread_m: u32,
         /// Outputs per invocation.
         thread_n: u32,
+        /// Whether products are of f16, summed up in f32 from run to run: where a device has them.
+        #[serde(default)]
+        halves: bool,
     },
     /// Rotary embedding and KV write.
     RopeKv {
@@ -120,17 +126,26 @@ pub enum KernelVariant {
         /// Invocations per row.
         workgroup: u32,
     },
-    /// Finds where what top-k, top-p and min-p leave can be.
+    /// Counts the logits of each part of a row by bins below its maximum.
     SampleSurvey {
-        /// Invocations per workgroup, one for each stretch of a row.
+        /// Invocations per part; a power of two, at least 16.
         workgroup: u32,
+        /// Parts.
+        groups: u32,
+    },
+    /// Lists the tokens that may be the least that top-k or top-p leaves.
+    SampleSift {
+        /// Invocations per part, at least 16.
+        workgroup: u32,
+        /// Parts.
+        groups: u32,
     },
     /// Finds what top-k, top-p and min-p leave.
     SampleFilter {
-        /// Invocations per row; a power of two.
+        /// Invocations per row, at least 16.
         workgroup: u32,
-        /// Candidates that are listed; of more the whole row is searched.
-        capacity: u32,
+        /// Parts of the survey.
+        groups: u32,
     },
     /// Finds the best token of each part of a row.
     SampleScan {
@@ -153,11 +168,11 @@ pub enum KernelVariant {
     },
 }
 
-/// Tokens of a stretch of a row of logits, as candidates are looked for.
-pub const SEGMENT: u32 = 32;
-
 /// Parts of a row of logits that there is room for.
 pub const MOST_CHUNKS: u32 = 32;
+
+/// Parts of a row of logits that the filter's survey has room for.
+pub const MOST_GROUPS: u32 = 32;
 
 impl KernelVariant {
     /// Name of the WGSL file, without its ending.
@@ -179,6 +194,7 @@ impl KernelVariant {
             Self::GatherRows { .. } => "gather_rows",
             Self::SampleAdjust { .. } => "sample_adjust",
             Self::SampleSurvey { .. } => "sample_survey",
+            Self::SampleSift { .. } => "sample_sift",
             Self::SampleFilter { .. } => "sample_filter",
             Self::SampleScan { .. } => "sample_scan",
             Self::SamplePick { .. } => "sample_pick",
@@ -194,15 +210,23 @@ impl KernelVariant {
     pub fn default_product(rows: u32, software: bool) -> Self {
         if software {
             let columns = rows.clamp(1, 8).next_power_of_two();
-            return Self::Matvec { threads: 1, outputs: 4, columns, block: 8, stage: 0, subgroups: false };
+            return Self::Matvec {
+                threads: 1,
+                outputs: 4,
+                columns,
+                block: 8,
+                stage: 0,
+                subgroups: false,
+                halves: false,
+            };
         }
         match rows {
             0..=8 => {
                 let columns = rows.max(1).next_power_of_two();
-                Self::Matvec { threads: 16, outputs: 4, columns, block: 1, stage: 0, subgroups: false }
+                Self::Matvec { threads: 16, outputs: 4, columns, block: 1, stage: 0, subgroups: false, halves: false }
             }
-            9..=16 => Self::Matmul { tile_m: 16, tile_n: 32, thread_m: 2, thread_n: 4 },
-            _ => Self::Matmul { tile_m: 32, tile_n: 64, thread_m: 4, thread_n: 4 },
+            9..=16 => Self::Matmul { tile_m: 16, tile_n: 32, thread_m: 2, thread_n: 4, halves: false },
+            _ => Self::Matmul { tile_m: 32, tile_n: 64, thread_m: 4, thread_n: 4, halves: false },
         }
     }
 
@@ -221,10 +245,11 @@ impl KernelVariant {
             block,
             stage: 0,
             subgroups: false,
+            halves: false,
         };
         let staged = |threads, outputs, columns| {
             let stage = stage(threads * outputs, columns, pack, packs);
-            Self::Matvec { threads, outputs, columns, block: 4, stage, subgroups: false }
+            Self::Matvec { threads, outputs, columns, block: 4, stage, subgroups: false, halves: false }
         };
         if software {
             // Nor is there a barrier: one invocation computes eight outputs, so that every input serves them all. On SwiftShader
@@ -308,6 +333,16 @@ impl KernelVariant {
         Self::SampleScan { workgroup, chunks }
     }
 
+    /// The three kernels that find what top-k, top-p and min-p leave, in their order.
+    pub fn filter(software: bool) -> [Self; 3] {
+        let (workgroup, groups) = if software { (16, 4) } else { (256, MOST_GROUPS) };
+        [
+            Self::SampleSurvey { workgroup, groups },
+            Self::SampleSift { workgroup, groups },
+            Self::SampleFilter { workgroup: workgroup.max(64), groups },
+        ]
+    }
+
     /// What picks the best of a scan's parts.
     #[must_use]
     pub fn pick(&self) -> Self {
@@ -333,6 +368,11 @@ impl KernelVariant {
         matches!(self, Self::Matvec { subgroups: true, .. } | Self::MatvecPacked { subgroups: true, .. })
     }
 
+    /// Whether it computes in f16.
+    pub fn uses_halves(&self) -> bool {
+        matches!(self, Self::Matvec { halves: true, .. } | Self::Matmul { halves: true, .. })
+    }
+
     /// Invocations per workgroup.
     pub fn workgroup_size(&self) -> u32 {
         match *self {
@@ -346,13 +386,14 @@ impl KernelVariant {
             | Self::AttentionTile { workgroup, .. }
             | Self::SiluMul { workgroup }
             | Self::SampleAdjust { workgroup }
-            | Self::SampleSurvey { workgroup }
+            | Self::SampleSurvey { workgroup, .. }
+            | Self::SampleSift { workgroup, .. }
             | Self::SampleFilter { workgroup, .. }
             | Self::SampleScan { workgroup, .. }
             | Self::SamplePick { workgroup, .. }
             | Self::GatherRows { workgroup } => workgroup,
             Self::Matvec { threads, outputs, .. } | Self::MatvecPacked { threads, outputs, .. } => threads * outputs,
-            Self::Matmul { tile_m, tile_n, thread_m, thread_n }
+            Self::Matmul { tile_m, tile_n, thread_m, thread_n, .. }
             | Self::MatmulPacked { tile_m, tile_n, thread_m, thread_n } => (tile_m / thread_m) * (tile_n / thread_n),
         }
     }
@@ -376,6 +417,14 @@ mod tests {
             assert!(text.contains(variant.kernel()), "{text}");
             assert_eq!(serde_json::from_str::<KernelVariant>(&text).unwrap(), variant);
         }
+    }
+
+    #[test]
+    fn variants_that_were_stored_before_there_were_halves_compute_in_f32() {
+        let text = r#"{"kernel":"matmul","tile_m":16,"tile_n":32,"thread_m":2,"thread_n":4}"#;
+        let variant: KernelVariant = serde_json::from_str(text).unwrap();
+        assert!(!variant.uses_halves());
+        assert_eq!(variant, KernelVariant::default_product(12, false));
     }
 
     #[test]

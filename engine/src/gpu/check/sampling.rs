@@ -6,110 +6,120 @@ use crate::gpu::dispatch::Counts;
 use crate::gpu::pipelines::Access;
 use crate::graph::{KeySplit, StepData};
 use crate::kernels::KernelVariant;
-use crate::kernels::sample::{SampleRecords, SampledRow, draw};
+use crate::kernels::sample::{LISTED, STATE_WORDS, SURVEY_WORDS, SampleRecords, SampledRow, draw};
 use crate::kernels::source::KernelShape;
-use crate::kernels::variant::SEGMENT;
 use crate::sampling::TokenHistory;
 use tilewright_plan::{SamplingParams, TokenId};
 
-/// Rows of logits that are sampled on the device.
-pub(in crate::gpu) struct Sampled<'a> {
-    rows: &'a [SampledRow<'a>],
-    /// `[rows, stride]`
-    logits: Vec<f32>,
-    entries: Vec<u32>,
-    vocabulary: u32,
-    given: [(u32, Access, Vec<u8>); 2],
-    shape: KernelShape,
-    software: bool,
+/// What the device made of rows of logits.
+pub(in crate::gpu) struct Draws {
+    /// Of each row; `None` where logits are not finite.
+    pub(in crate::gpu) tokens: Vec<Option<u32>>,
+    /// Of each row, what its filters leave: order of the least logit, and its id counted down.
+    #[cfg(test)]
+    pub(in crate::gpu) least: Vec<[u32; 2]>,
 }
 
-impl<'a> Sampled<'a> {
-    /// Logits `[rows, vocabulary]`; `software` takes the variants for devices that are programs.
-    pub(in crate::gpu) fn new(logits: &[f32], vocabulary: u32, rows: &'a [SampledRow<'a>], software: bool) -> Self {
-        let stride = vocabulary.next_multiple_of(8);
-        let padding = (stride - vocabulary) as usize;
-        let padded = logits
-            .chunks_exact(vocabulary as usize)
-            .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, padding)));
-        let records = SampleRecords::new(&rows.iter().copied().map(Some).collect::<Vec<_>>(), vocabulary);
-        let step = StepData { output_rows: vec![0; rows.len()], ..StepData::default() };
-        let mut words = Vec::new();
-        let header = step.pack(&[], &records.words, KeySplit { tile: 1, most_parts: 1 }, 0, &mut words);
-        Self {
-            rows,
-            logits: padded.collect(),
-            entries: [records.entries, vec![0; 3]].concat(),
-            vocabulary,
-            given: [(0, Access::Uniform, bytes(&[header])), (1, Access::Read, bytes(&words))],
-            shape: KernelShape::Logits { vocabulary, stride },
-            software,
-        }
-    }
-
-    async fn run(
-        &self,
-        rig: &mut Rig,
-        variant: KernelVariant,
-        bindings: &[(u32, Access, Vec<u8>)],
-    ) -> Result<Vec<Vec<f32>>, GpuError> {
-        let counts = Counts { rows: self.rows.len() as u32, ..Counts::default() };
-        rig.run_counted(&variant, &self.shape, &counts, &[&self.given[..], bindings].concat()).await
-    }
-
-    fn zeros(&self, words_per_row: u32) -> Vec<u8> {
-        bytes(&vec![0_u32; words_per_row as usize * self.rows.len()])
-    }
-
-    /// The least candidate of each row: the order of its logit, and its id from the other end.
-    pub(in crate::gpu) async fn least(&self, rig: &mut Rig, logits: &[f32]) -> Result<Vec<[u32; 2]>, GpuError> {
-        let [_, survey, filter, ..] = variants(self.software);
-        let KernelVariant::SampleFilter { capacity, .. } = filter else { return Ok(Vec::new()) };
-        let stretches = self.zeros(2 * self.vocabulary.div_ceil(SEGMENT));
-        let surveyed = [(2, Access::Read, bytes(logits)), (3, Access::ReadWrite, stretches)];
-        let segments = self.run(rig, survey, &surveyed).await?.swap_remove(0);
-        let filtered = [
-            (2, Access::Read, bytes(logits)),
-            (3, Access::Read, bytes(&segments)),
-            (4, Access::ReadWrite, self.zeros(2 * capacity)),
-            (5, Access::ReadWrite, self.zeros(2)),
-        ];
-        let least = self.run(rig, filter, &filtered).await?.swap_remove(1);
-        Ok(least.chunks_exact(2).map(|least| [least[0].to_bits(), least[1].to_bits()]).collect())
-    }
-
-    /// Draws a token for each row; `None` where logits are not finite. `sampled`: tokens of steps in flight, by place.
-    pub(in crate::gpu) async fn draw(&self, rig: &mut Rig, sampled: &[u32]) -> Result<Vec<Option<u32>>, GpuError> {
-        let [adjust, _, _, scan, pick] = variants(self.software);
-        let KernelVariant::SampleScan { chunks, .. } = scan else { return Ok(Vec::new()) };
-        let adjusted = [
-            (2, Access::ReadWrite, bytes(&self.logits)),
-            (3, Access::Read, bytes(&self.entries)),
+/// Draws a token for each row of logits `[rows, vocabulary]`.
+pub(in crate::gpu) async fn draw_all(
+    rig: &mut Rig,
+    logits: &[f32],
+    vocabulary: u32,
+    rows: &[SampledRow<'_>],
+    sampled: &[u32],
+    software: bool,
+) -> Result<Draws, GpuError> {
+    let stride = vocabulary.next_multiple_of(8);
+    let padded: Vec<f32> = logits
+        .chunks_exact(vocabulary as usize)
+        .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, (stride - vocabulary) as usize)))
+        .collect();
+    let records = SampleRecords::new(&rows.iter().copied().map(Some).collect::<Vec<_>>(), vocabulary);
+    let step = StepData { output_rows: vec![0; rows.len()], ..StepData::default() };
+    let mut words = Vec::new();
+    let split = KeySplit { tile: 1, most_parts: 1 };
+    let header = step.pack(&[], &records.words, split, 0, &mut words);
+    let given = [(0, Access::Uniform, bytes(&[header])), (1, Access::Read, bytes(&words))];
+    let shape = KernelShape::Logits { vocabulary, stride };
+    let counts = Counts { rows: rows.len() as u32, ..Counts::default() };
+    let mut run = async |variant: KernelVariant, bindings: &[(u32, Access, Vec<u8>)]| {
+        let bindings = [&given[..], bindings].concat();
+        rig.run_counted(&variant, &shape, &counts, &bindings).await
+    };
+    let [adjust, survey, sift, filter, scan, pick] = variants(software);
+    let (KernelVariant::SampleScan { chunks, .. }, KernelVariant::SampleSurvey { groups, .. }) = (scan, survey) else {
+        return Ok(Draws {
+            tokens: Vec::new(),
+            #[cfg(test)]
+            least: Vec::new(),
+        });
+    };
+    let zeros = |words: u32| bytes(&vec![0_u32; words as usize * rows.len()]);
+    let mut entries = records.entries.clone();
+    entries.extend([0; 3]);
+    let adjusted = run(
+        adjust,
+        &[
+            (2, Access::ReadWrite, bytes(&padded)),
+            (3, Access::Read, bytes(&entries)),
             (4, Access::Read, bytes(sampled)),
-        ];
-        let adjusted = self.run(rig, adjust, &adjusted).await?.swap_remove(0);
-        let least = self.least(rig, &adjusted).await?;
-        let scanned = [
-            (2, Access::Read, bytes(&adjusted)),
-            (3, Access::Read, bytes(&least)),
-            (4, Access::ReadWrite, self.zeros(4 * chunks)),
-        ];
-        let best = self.run(rig, scan, &scanned).await?.swap_remove(0);
-        let picked = [(2, Access::Read, bytes(&best)), (3, Access::ReadWrite, self.zeros(2))];
-        let tokens = self.run(rig, pick, &picked).await?.swap_remove(0);
-        let place = |row: &SampledRow<'_>| &tokens[2 * row.place as usize..][..2];
-        Ok(self.rows.iter().map(|row| (place(row)[1].to_bits() == 1).then(|| place(row)[0].to_bits())).collect())
-    }
+        ],
+    )
+    .await?;
+    let adjusted = bytes(&adjusted[0]);
+    let surveyed = run(
+        survey,
+        &[
+            (2, Access::Read, adjusted.clone()),
+            (3, Access::ReadWrite, zeros(groups * SURVEY_WORDS)),
+            (4, Access::ReadWrite, zeros(STATE_WORDS)),
+        ],
+    )
+    .await?;
+    let sifted = run(
+        sift,
+        &[
+            (2, Access::Read, adjusted.clone()),
+            (3, Access::Read, bytes(&surveyed[0])),
+            (4, Access::ReadWrite, bytes(&surveyed[1])),
+            (5, Access::ReadWrite, zeros(2 * LISTED)),
+        ],
+    )
+    .await?;
+    let least = run(
+        filter,
+        &[
+            (2, Access::Read, adjusted.clone()),
+            (3, Access::Read, bytes(&sifted[0])),
+            (4, Access::Read, bytes(&sifted[1])),
+            (5, Access::ReadWrite, zeros(2)),
+        ],
+    )
+    .await?;
+    let best = run(
+        scan,
+        &[(2, Access::Read, adjusted), (3, Access::Read, bytes(&least[0])), (4, Access::ReadWrite, zeros(4 * chunks))],
+    )
+    .await?;
+    let tokens = run(pick, &[(2, Access::Read, bytes(&best[0])), (3, Access::ReadWrite, zeros(2))]).await?;
+    let tokens = &tokens[0];
+    let place = |row: &SampledRow<'_>| &tokens[2 * row.place as usize..][..2];
+    Ok(Draws {
+        tokens: rows.iter().map(|row| (place(row)[1].to_bits() == 1).then(|| place(row)[0].to_bits())).collect(),
+        #[cfg(test)]
+        least: least[0].as_chunks().0.iter().map(|pair: &[f32; 2]| pair.map(f32::to_bits)).collect(),
+    })
 }
 
 /// The sampler's kernels, in the order in which they run.
-fn variants(software: bool) -> [KernelVariant; 5] {
-    // So few are listed that rows of both kinds come about: those whose candidates fit, and those that are searched whole.
-    let (workgroup, chunks, filter, capacity) = if software { (4, 2, 16, 64) } else { (64, 8, 128, 512) };
+fn variants(software: bool) -> [KernelVariant; 6] {
+    let (workgroup, chunks) = if software { (4, 2) } else { (64, 8) };
+    let [survey, sift, filter] = KernelVariant::filter(software);
     [
         KernelVariant::SampleAdjust { workgroup: 32 },
-        KernelVariant::SampleSurvey { workgroup: filter.min(64) },
-        KernelVariant::SampleFilter { workgroup: filter, capacity },
+        survey,
+        sift,
+        filter,
         KernelVariant::SampleScan { workgroup, chunks },
         KernelVariant::SamplePick { workgroup: chunks, chunks },
     ]
@@ -170,7 +180,7 @@ pub(super) async fn draws(rig: &mut Rig, thorough: bool) -> Result<(), GpuError>
             pending: &places[index],
         };
         let rows: Vec<_> = (0..count as usize).map(row).collect();
-        let drawn = Sampled::new(&logits, vocabulary, &rows, software).draw(rig, &sampled).await?;
+        let drawn = draw_all(rig, &logits, vocabulary, &rows, &sampled, software).await?.tokens;
         let mut differing = 0.0;
         for (index, drawn) in drawn.iter().enumerate() {
             let mut history = histories[index].clone();

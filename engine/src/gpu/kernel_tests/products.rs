@@ -1,6 +1,6 @@
 //! Matrix products, alone and with what is fused to them.
 
-use super::{assert_close, run};
+use super::{GPU, assert_close, run};
 use crate::gpu::check::heads::{SPLIT, cache_bytes, cached, config, heads_shape, interleaved, placed, step_bindings};
 use crate::gpu::check::rig::{FORMATS, Random, bytes, header, weight_bindings};
 use crate::gpu::pipelines::Access;
@@ -81,7 +81,39 @@ fn check_product(
         accumulate,
     };
     matmul(&product, &mut out, out_stride as usize);
-    assert_close(&format!("{variant:?} on {layout:?}, {rows} rows"), &actual[0], &out, 2e-4);
+    let what = format!("{variant:?} on {layout:?}, {rows} rows");
+    if !variant.uses_halves() {
+        return assert_close(&what, &actual[0], &out, 2e-4);
+    }
+    let bounds = bounds_of_halves(&product, out_stride as usize);
+    for (index, ((a, e), bound)) in actual[0].iter().zip(&out).zip(bounds).enumerate() {
+        assert!((a - e).abs() <= bound + 2e-4 * (1.0 + e.abs()), "{what}: element {index} is {a}, the twin says {e}");
+    }
+}
+
+/// How far a product in f16 may be off: `shared/halves.wgsl` derives it. Magnitudes are those of what is multiplied, which with a
+/// minimum are a code's and the minimum's, each counted from the middle of the codes.
+fn bounds_of_halves(product: &Product<'_>, out_stride: usize) -> Vec<f32> {
+    let (cols, outputs) = (product.layout.cols as usize, product.layout.rows as usize);
+    // The matrix itself, column by column.
+    let mut identity = vec![0.0; cols * product.in_stride];
+    (0..cols).for_each(|k| identity[k * product.in_stride + k] = 1.0);
+    let mut columns = vec![0.0; cols * outputs];
+    let alone = Product { input: &identity, bias: None, accumulate: false, ..*product };
+    matmul(&alone, &mut columns, outputs);
+    // Twice the largest of 8 scales and a minimum, a sixteenth each: see `Random::weights`.
+    let offset = if product.layout.format.quantization().is_some_and(|q| q.mins) { 2.0 * 9.0 / 16.0 } else { 0.0 };
+    let mut bounds = Vec::new();
+    for input in product.input.chunks_exact(product.in_stride) {
+        let mut sums = vec![0.0; out_stride];
+        for (x, column) in input.iter().zip(columns.chunks_exact(outputs)) {
+            for (sum, weight) in sums.iter_mut().zip(column) {
+                *sum += x.abs() * (weight.abs() + offset);
+            }
+        }
+        bounds.extend(sums.into_iter().map(|sum: f32| 10.0 / 2048.0 * sum));
+    }
+    bounds
 }
 
 #[test]
@@ -112,14 +144,48 @@ fn matrix_products_agree_with_their_twin_whatever_the_variant() {
         block,
         stage,
         subgroups: false,
+        halves: false,
     });
-    let matmuls = [(8, 8, 1, 1), (16, 64, 4, 4), (64, 16, 8, 2), (64, 64, 4, 8), (32, 64, 8, 8)]
-        .map(|(tile_m, tile_n, thread_m, thread_n)| KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n });
+    let matmuls = [(8, 8, 1, 1), (16, 64, 4, 4), (64, 16, 8, 2), (64, 64, 4, 8), (32, 64, 8, 8)].map(
+        |(tile_m, tile_n, thread_m, thread_n)| KernelVariant::Matmul {
+            tile_m,
+            tile_n,
+            thread_m,
+            thread_n,
+            halves: false,
+        },
+    );
     for variant in matvecs.into_iter().chain(matmuls) {
         for format in [FORMATS[0], FORMATS[1], FORMATS[4], FORMATS[7]] {
             let layout = TensorLayout { rows: 1 + random.below(130), cols: 32 * (1 + random.below(20)), format };
             let rows = 1 + random.below(70);
             check_product(&mut random, variant, layout, rows, true, false);
+        }
+    }
+}
+
+#[test]
+fn products_in_halves_are_as_close_to_their_twin_as_their_arithmetic_allows() {
+    assert!(GPU.has_halves(), "{} has no f16, which these products are about", GPU.name());
+    let mut random = Random(3000);
+    let matvecs = MATVECS.map(|(threads, outputs, columns, block, stage)| KernelVariant::Matvec {
+        threads,
+        outputs,
+        columns,
+        block,
+        stage: stage.min(12),
+        subgroups: false,
+        halves: true,
+    });
+    let matmuls =
+        [(8, 8, 1, 1), (16, 64, 4, 4), (64, 16, 8, 2), (64, 64, 4, 8)].map(|(tile_m, tile_n, thread_m, thread_n)| {
+            KernelVariant::Matmul { tile_m, tile_n, thread_m, thread_n, halves: true }
+        });
+    for variant in matvecs.into_iter().chain(matmuls) {
+        for format in FORMATS {
+            let layout = TensorLayout { rows: 1 + random.below(130), cols: 32 * (1 + random.below(20)), format };
+            let (rows, bias, accumulate) = (1 + random.below(40), random.below(2) == 0, random.below(2) == 0);
+            check_product(&mut random, variant, layout, rows, bias, accumulate);
         }
     }
 }
@@ -175,7 +241,8 @@ fn an_activation_that_is_not_finite_poisons_its_block_and_no_other() {
 fn fused_products_agree_with_the_twins_of_their_parts() {
     let mut random = Random(7000);
     for (threads, outputs, columns, block, stage) in MATVECS.into_iter().filter(|variant| variant.3 % 2 == 0) {
-        let variant = KernelVariant::Matvec { threads, outputs, columns, block, stage, subgroups: false };
+        let variant =
+            KernelVariant::Matvec { threads, outputs, columns, block, stage, subgroups: false, halves: false };
         for format in [FORMATS[1], FORMATS[3], FORMATS[4], FORMATS[7]] {
             check_gate(&mut random, variant, format);
             check_head(&mut random, variant, format);

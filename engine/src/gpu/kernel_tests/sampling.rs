@@ -2,103 +2,10 @@
 
 use super::rig;
 use crate::gpu::check::rig::Random;
-use crate::gpu::check::sampling::Sampled;
+use crate::gpu::check::sampling::draw_all;
 use crate::kernels::sample::SampledRow;
 use crate::sampling::TokenHistory;
 use tilewright_plan::SamplingParams;
-
-/// What the device leaves of each row, most likely first.
-fn left_by(logits: &[f32], vocabulary: u32, params: &[SamplingParams], software: bool) -> Vec<Vec<u32>> {
-    let history = TokenHistory::default();
-    let row = |params, place| SampledRow { params, history: &history, position: 5, place, pending: &[] };
-    let rows: Vec<_> = params.iter().zip(0..).map(|(params, place)| row(params, place)).collect();
-    let sampled = Sampled::new(logits, vocabulary, &rows, software);
-    let padded: Vec<f32> = logits
-        .chunks(vocabulary as usize)
-        .flat_map(|row| [row, &vec![0.0; (vocabulary.next_multiple_of(8) - vocabulary) as usize]].concat())
-        .collect();
-    let least = pollster::block_on(sampled.least(&mut rig(), &padded)).unwrap();
-    let order = |x: f32| if x.is_sign_negative() { !x.to_bits() } else { x.to_bits() | 1 << 31 };
-    let left = |((row, params), least): ((&[f32], &SamplingParams), &[u32; 2])| {
-        let y = |id: u32| row[id as usize] / params.temperature;
-        let mut ids: Vec<u32> = (0..vocabulary).filter(|&id| [order(y(id)), 0x00ff_ffff - id] >= *least).collect();
-        ids.sort_by(|&a, &b| y(b).total_cmp(&y(a)).then(a.cmp(&b)));
-        ids
-    };
-    logits.chunks(vocabulary as usize).zip(params).zip(&least).map(left).collect()
-}
-
-/// All ids, most likely first, and how many of them sorting and adding up in f64 leaves: at least and at most, as sums of f32 may lack
-/// a little of what is wanted.
-fn left_by_sorting(logits: &[f32], params: &SamplingParams) -> (Vec<u32>, [usize; 2]) {
-    const SLACK: f64 = 3e-5;
-    let y = |id: u32| logits[id as usize] / params.temperature;
-    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
-    ids.sort_by(|&a, &b| y(b).total_cmp(&y(a)).then(a.cmp(&b)));
-    let top = y(ids[0]);
-    let ranked = if params.top_k > 0 { &ids[..params.top_k as usize] } else { &ids };
-    let weight = |&id: &u32| f64::from(y(id) - top).exp();
-    let all: f64 = ranked.iter().map(weight).sum();
-    let needed = |share: f64| {
-        let mut sum = 0.0;
-        let last = ranked.iter().position(|id| {
-            sum += weight(id);
-            sum / all >= share
-        });
-        last.map_or(ranked.len(), |last| last + 1)
-    };
-    let likely = ranked.iter().take_while(|&&id| params.min_p == 0.0 || y(id) >= top + params.min_p.ln()).count();
-    let share = f64::from(params.top_p);
-    let counts = if share < 1.0 { [share - SLACK, share + SLACK].map(needed) } else { [ranked.len(); 2] };
-    let counts = counts.map(|count| count.min(likely));
-    (ids, counts)
-}
-
-#[test]
-fn what_filters_leave_is_what_sorting_leaves_of_any_row() {
-    let mut random = Random(31);
-    let vocabulary = 20_011;
-    let mut rows: Vec<Vec<f32>> = Vec::new();
-    // As a model has them: few stand out. Then flat, with many equals, all equal, and one far above.
-    rows.push((0..vocabulary).map(|_| 3.0 * random.float() + 14.0 * random.float().powi(31)).collect());
-    rows.push((0..vocabulary).map(|_| random.float()).collect());
-    rows.push((0..vocabulary).map(|_| (random.float() * 9.0).round()).collect());
-    rows.push(vec![-2.5; vocabulary as usize]);
-    rows.push((0..vocabulary).map(|id| if id == 777 { 80.0 } else { -random.float().abs() }).collect());
-    let filters = [
-        (40, 1.0, 0.0),
-        (0, 0.9, 0.0),
-        (50, 0.9, 0.02),
-        (0, 0.0, 0.0),
-        (0, 0.999_999, 0.0),
-        (0, 1.0, 0.1),
-        (3000, 0.5, 0.0),
-        (19_000, 1.0, 0.0),
-        (1, 1.0, 0.0),
-        (0, 0.5, 0.0),
-    ];
-    for software in [false, true] {
-        for (kind, logits) in rows.iter().enumerate() {
-            let params: Vec<SamplingParams> = filters
-                .iter()
-                .map(|&(top_k, top_p, min_p)| SamplingParams {
-                    temperature: 0.7,
-                    top_k,
-                    top_p,
-                    min_p,
-                    ..SamplingParams::default()
-                })
-                .collect();
-            let left = left_by(&logits.repeat(params.len()), vocabulary, &params, software);
-            for (params, left) in params.iter().zip(left) {
-                let (ids, [least, most]) = left_by_sorting(logits, params);
-                let count = left.len();
-                assert!((least..=most).contains(&count), "row {kind}, {params:?}: {count} left, not {least} to {most}");
-                assert_eq!(left, ids[..count], "row {kind}, {params:?}");
-            }
-        }
-    }
-}
 
 fn drawn_by(
     logits: &[f32],
@@ -107,7 +14,93 @@ fn drawn_by(
     sampled: &[u32],
     software: bool,
 ) -> Vec<Option<u32>> {
-    pollster::block_on(Sampled::new(logits, vocabulary, rows, software).draw(&mut rig(), sampled)).unwrap()
+    pollster::block_on(draw_all(&mut rig(), logits, vocabulary, rows, sampled, software)).unwrap().tokens
+}
+
+/// How many tokens top-k, top-p and min-p leave, by the plainest means: all are sorted, and summed up as f64.
+fn survivors(logits: &[f32], params: &SamplingParams) -> usize {
+    let mut scaled: Vec<f32> = logits.iter().map(|x| x / params.temperature).collect();
+    scaled.sort_by(|a, b| b.total_cmp(a));
+    if params.top_k > 0 {
+        scaled.truncate(params.top_k as usize);
+    }
+    let top = scaled[0];
+    let weight = |y: f32| f64::from(y - top).exp();
+    if params.top_p < 1.0 {
+        let wanted = f64::from(params.top_p) * scaled.iter().map(|&y| weight(y)).sum::<f64>();
+        let mut sum = 0.0;
+        let enough = scaled.iter().position(|&y| {
+            sum += weight(y);
+            sum >= wanted
+        });
+        scaled.truncate(enough.map_or(scaled.len(), |last| last + 1));
+    }
+    if params.min_p > 0.0 {
+        scaled.retain(|&y| y >= top + params.min_p.ln());
+    }
+    scaled.len()
+}
+
+/// Logits of many kinds: like a language model's, flat, all equal, of few values, far apart, and one above all.
+fn kinds_of_logits(random: &mut Random, vocabulary: u32) -> Vec<(&'static str, Vec<f32>)> {
+    let mut made = |make: &dyn Fn(f32, f32) -> f32| -> Vec<f32> {
+        (0..vocabulary).map(|_| make(random.float(), random.float())).collect()
+    };
+    let mut kinds = vec![
+        ("a language model's", made(&|a, b| 6.0 * (a + b) + 8.0 * a.powi(7))),
+        ("flat", made(&|a, _| 1e-3 * a)),
+        ("equal", made(&|_, _| 1.25)),
+        ("of few values", made(&|a, _| (a * 3.0).round())),
+        ("far apart", made(&|a, b| 3e4 * a * b.abs().powi(9))),
+        ("below zero", made(&|a, _| 5.0 * a - 40.0)),
+    ];
+    let mut peak = kinds[0].1.clone();
+    peak[vocabulary as usize / 2] = 60.0;
+    kinds.push(("with a peak", peak));
+    kinds
+}
+
+#[test]
+fn filters_on_the_device_leave_as_many_tokens_as_sorting_does() {
+    let mut random = Random(77);
+    let greedy = SamplingParams { temperature: 1.0, ..SamplingParams::default() };
+    let mut params = Vec::new();
+    for temperature in [0.7, 1.0, 1e-3, 50.0] {
+        let at = SamplingParams { temperature, ..greedy.clone() };
+        let by_p = [0.0, 1e-6, 0.5, 0.9, 0.999].map(|top_p| SamplingParams { top_p, ..at.clone() });
+        let by_k = [1, 40, 1500, 1_000_000].map(|top_k| SamplingParams { top_k, ..at.clone() });
+        let both =
+            [(40, 0.9), (3, 0.4), (2000, 0.95)].map(|(k, p)| SamplingParams { top_k: k, top_p: p, ..at.clone() });
+        params.extend(by_p.into_iter().chain(by_k).chain(both));
+        params.push(SamplingParams { min_p: 0.05, ..at.clone() });
+        params.push(SamplingParams { min_p: 0.05, top_p: 0.9, top_k: 100, ..at });
+    }
+    let history = TokenHistory::default();
+    for (vocabulary, software) in [(5003, false), (5003, true), (49_152, false), (9, false)] {
+        for (kind, logits) in kinds_of_logits(&mut random, vocabulary) {
+            let rows: Vec<_> = params
+                .iter()
+                .zip(0..)
+                .map(|(params, place)| SampledRow { params, history: &history, position: 5, place, pending: &[] })
+                .collect();
+            let repeated = logits.repeat(rows.len());
+            let draws =
+                pollster::block_on(draw_all(&mut rig(), &repeated, vocabulary, &rows, &[0, 0], software)).unwrap();
+            for (params, least) in params.iter().zip(draws.least) {
+                let filters = (1..vocabulary).contains(&params.top_k) || params.top_p < 1.0 || params.min_p > 0.0;
+                let order = |x: f32| if x.is_sign_negative() { !x.to_bits() } else { x.to_bits() | 1 << 31 };
+                let kept = |&(token, x): &(u32, f32)| [order(x / params.temperature), 0xff_ffff - token] >= least;
+                let left = (0..).zip(logits.iter().copied()).filter(kept).count();
+                let expected = survivors(&logits, params);
+                // Sums in f32 and in f64 part where thousands of tokens weigh next to nothing each.
+                let slack = if params.top_p < 1.0 { expected / 1000 } else { 0 };
+                assert!(
+                    !filters || left.abs_diff(expected) <= slack,
+                    "{vocabulary} logits {kind}: {left} left instead of {expected} by {params:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
