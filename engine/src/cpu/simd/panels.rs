@@ -23,33 +23,36 @@
 
 use super::wasm::load_scales;
 use crate::cpu::input::ActivationBlock;
-use crate::cpu::packed::{BlockParts, TILE};
+use crate::cpu::packed::BlockParts;
 use crate::cpu::product::array;
 use crate::cpu::tiles::Vector;
 use bytemuck::{Pod, Zeroable};
 use std::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_mul, i32x4_add, i32x4_relaxed_dot_i8x16_i7x16_add, i32x4_splat, i32x4_sub,
-    u8x16_splat, u16x8_shr, v128, v128_and, v128_load,
+    f32x4_add, f32x4_convert_i32x4, f32x4_mul, i32x4_relaxed_dot_i8x16_i7x16_add, i32x4_splat, i32x4_sub, u8x16_splat,
+    u16x8_shr, unreachable, v128, v128_and, v128_load,
 };
+use std::array::from_fn;
 use std::hint::black_box;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 /// Rows of which panels are made at a time.
 pub(super) const ROWS: usize = 16;
 
-/// Four activations, or their scale or sum, in each lane.
-type Lanes<T> = [T; 4];
+/// Rows of a panel.
+const PANEL: usize = 4;
+
+/// Four activations, or their scale or sum, in each lane, of each row.
+type Lanes<T> = [[T; 4]; PANEL];
 
 /// A block for 4-bit weights.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct Four {
     codes: [Lanes<[i8; 4]>; 8],
-    scale: Lanes<f32>,
-    sum: Lanes<f32>,
+    scales: Lanes<f32>,
+    sums: Lanes<f32>,
     /// What is added without minima, where a code stands for code - 8.
-    start: Lanes<i32>,
-    unused: Lanes<i32>,
+    starts: Lanes<i32>,
 }
 
 /// A block for 8-bit weights.
@@ -60,7 +63,7 @@ struct Eight {
     above: [Lanes<[i8; 4]>; 8],
     /// Codes below zero, negated.
     below: [Lanes<[i8; 4]>; 8],
-    scale: Lanes<f32>,
+    scales: Lanes<f32>,
     /// Of the block, and of its two groups of sixteen.
     sums: [Lanes<f32>; 3],
 }
@@ -69,7 +72,7 @@ struct Eight {
 #[derive(Default)]
 pub(crate) struct Panels {
     rows: usize,
-    /// `[blocks][rows]`; empty unless asked for.
+    /// `[rows / 4][blocks]`, rows filled up with zeros; empty unless asked for.
     four: Vec<Four>,
     /// Likewise.
     eight: Vec<Eight>,
@@ -84,24 +87,35 @@ impl Panels {
             return;
         }
         let width = blocks.len() / rows;
-        self.four.resize(if four { blocks.len() } else { 0 }, Zeroable::zeroed());
-        self.eight.resize(if eight { blocks.len() } else { 0 }, Zeroable::zeroed());
-        for (at, panel) in self.four.iter_mut().enumerate() {
-            let block = &blocks[at % rows * width + at / rows];
-            for (lanes, codes) in panel.codes.iter_mut().zip(block.codes.as_chunks().0) {
-                *lanes = [*codes; 4];
+        let panels = rows.div_ceil(PANEL) * width;
+        self.four.clear();
+        self.four.resize(if four { panels } else { 0 }, Zeroable::zeroed());
+        self.eight.clear();
+        self.eight.resize(if eight { panels } else { 0 }, Zeroable::zeroed());
+        for (at, block) in blocks.iter().enumerate() {
+            let row = at / width % PANEL;
+            let panel = at / width / PANEL * width + at % width;
+            if let Some(panel) = self.four.get_mut(panel) {
+                for (lanes, codes) in panel.codes.iter_mut().zip(block.codes.as_chunks().0) {
+                    lanes[row] = [*codes; 4];
+                }
+                panel.scales[row] = [block.scale; 4];
+                panel.sums[row] = [block.sum; 4];
+                panel.starts[row] = [-block.eight_sums[0]; 4];
             }
-            (panel.scale, panel.sum, panel.start) = ([block.scale; 4], [block.sum; 4], [-block.eight_sums[0]; 4]);
-        }
-        for (at, panel) in self.eight.iter_mut().enumerate() {
-            let block = &blocks[at % rows * width + at / rows];
-            let lanes = panel.above.iter_mut().zip(&mut panel.below);
-            for ((above, below), codes) in lanes.zip(block.codes.as_chunks::<4>().0) {
-                *above = [codes.map(|code| code.max(0)); 4];
-                *below = [codes.map(|code| (-code).max(0)); 4];
+            if let Some(panel) = self.eight.get_mut(panel) {
+                let lanes = panel.above.iter_mut().zip(&mut panel.below);
+                for ((above, below), codes) in lanes.zip(block.codes.as_chunks::<4>().0) {
+                    above[row] = [codes.map(|code| code.max(0)); 4];
+                    below[row] = [codes.map(|code| (-code).max(0)); 4];
+                }
+                panel.scales[row] = [block.scale; 4];
+                for (lanes, sum) in
+                    panel.sums.iter_mut().zip([block.sum, block.group_sum::<16>(0), block.group_sum::<16>(1)])
+                {
+                    lanes[row] = [sum; 4];
+                }
             }
-            panel.scale = [block.scale; 4];
-            panel.sums = [[block.sum; 4], [block.group_sum::<16>(0); 4], [block.group_sum::<16>(1); 4]];
         }
     }
 
@@ -115,172 +129,176 @@ impl Panels {
         if self.rows < 2 {
             return None;
         }
-        let sums = &mut self.sums[..self.rows];
-        sums.fill(Vector::default());
-        let constants = &Constants::new();
-        for (index, block) in tile.chunks_exact(parts.bytes).enumerate() {
-            let panels = index * self.rows..(index + 1) * self.rows;
-            let (codes, scales) = block.split_at(parts.codes);
-            for v in 0..4 {
-                // The halves of a group that belong to four weight rows.
-                let halves = |group: usize| load_scales(array(scales, group * TILE * 2 + v * 8));
-                if BITS == 4 {
-                    let codes = nibbles(constants, array(codes, 0), v);
-                    let mins = if MINS { halves(1) } else { constants.zero };
-                    let weights = FourBits::<MINS> { codes, scales: halves(0), mins, zero: constants.zero };
-                    each_row(constants, &weights, &self.four[panels.clone()], sums, v);
-                    continue;
+        self.sums.fill(Vector::default());
+        let blocks = tile.len() / parts.bytes;
+        let (of_panels, _) = self.sums.as_chunks_mut::<PANEL>();
+        let constants = &Constants { fifteen: black_box(u8x16_splat(15)), all_ones: black_box(usize::MAX) };
+        for (panel, sums) in of_panels.iter_mut().enumerate().take(self.rows.div_ceil(PANEL)) {
+            let of_panel = panel * blocks..(panel + 1) * blocks;
+            if BITS == 4 {
+                for (block, panel) in tile.chunks_exact(parts.bytes).zip(&self.four[of_panel]) {
+                    for half in 0..2 {
+                        four_bits::<MINS>(constants, array(block, 0), &block[parts.codes..], panel, sums, half);
+                    }
                 }
-                let panels = &self.eight[panels.clone()];
-                for group in 0..parts.groups {
-                    let (scales, zero) = (halves(group), constants.zero);
-                    let mins = if MINS { halves(parts.groups + group) } else { zero };
+                continue;
+            }
+            for (block, panel) in tile.chunks_exact(parts.bytes).zip(&self.eight[of_panel]) {
+                let (codes, scales) = block.split_at(parts.codes);
+                for half in 0..2 {
                     if GROUP == 32 {
-                        let codes = columns(codes, v);
-                        let weights = EightBits::<8, MINS> { codes, scales, mins, zero, first: 0, sum: 0 };
-                        each_row(constants, &weights, panels, sums, v);
+                        eight_bits::<8, 0, MINS>(constants, codes, scales, panel, sums, half);
                     } else {
-                        let codes = columns(&codes[group * 256..], v);
-                        let weights =
-                            EightBits::<4, MINS> { codes, scales, mins, zero, first: group * 4, sum: 1 + group };
-                        each_row(constants, &weights, panels, sums, v);
+                        eight_bits::<4, 0, MINS>(constants, codes, scales, panel, sums, half);
+                        eight_bits::<4, 1, MINS>(constants, codes, scales, panel, sums, half);
                     }
                 }
             }
         }
-        Some(sums)
+        Some(&self.sums[..self.rows])
     }
 }
 
-/// What V8 would put together with three instructions wherever it is used, if it knew it, and the compiler add to pointers.
+/// What the compiler is not to know.
 struct Constants {
+    /// V8 would put it together with three instructions wherever it is used.
     fifteen: v128,
-    zero: v128,
     all_ones: usize,
 }
 
 impl Constants {
+    /// The address of what lies `offset` bytes further on.
     #[inline(always)]
-    fn new() -> Self {
-        Self { fifteen: black_box(u8x16_splat(15)), zero: black_box(i32x4_splat(0)), all_ones: black_box(usize::MAX) }
+    fn hide<T>(&self, from: *const T, offset: usize) -> usize {
+        (from.expose_provenance() & self.all_ones) + offset
     }
 }
 
-/// One register of weights: four rows of a group of columns.
-trait Register {
-    type Panel: Pod;
+/// Two registers of weights with the rows of a panel, each in two registers of sums.
+type Sums = [[v128; 2]; PANEL];
 
-    /// `sum` and what the weights come to with a panel's activations.
-    fn add(&self, panel: &Self::Panel, sum: v128) -> v128;
-}
-
-struct FourBits<const MINS: bool> {
-    codes: [v128; 8],
-    scales: v128,
-    mins: v128,
-    zero: v128,
-}
-
-impl<const MINS: bool> Register for FourBits<MINS> {
-    type Panel = Four;
-
-    #[inline(always)]
-    fn add(&self, panel: &Four, sum: v128) -> v128 {
-        let [low, high] = halves(&self.codes);
-        let [first, second] = halves(&panel.codes);
-        let start = if MINS { self.zero } else { load(&panel.start) };
-        let dots = i32x4_add(chain(low, first, start), chain(high, second, self.zero));
-        let sum = f32x4_add(f32x4_mul(f32x4_convert_i32x4(dots), f32x4_mul(self.scales, load(&panel.scale))), sum);
-        if MINS { f32x4_add(sum, f32x4_mul(self.mins, load(&panel.sum))) } else { sum }
-    }
-}
-
-struct EightBits<const FOURS: usize, const MINS: bool> {
-    codes: [v128; FOURS],
-    scales: v128,
-    mins: v128,
-    zero: v128,
-    /// Its first four columns.
-    first: usize,
-    /// Which of a panel's sums the minima are multiplied with.
-    sum: usize,
-}
-
-impl<const FOURS: usize, const MINS: bool> Register for EightBits<FOURS, MINS> {
-    type Panel = Eight;
-
-    #[inline(always)]
-    fn add(&self, panel: &Eight, sum: v128) -> v128 {
-        let mut dots = self.zero;
-        for (codes, at) in self.codes.as_chunks::<4>().0.iter().zip((self.first..).step_by(4)) {
-            let [above, below] = [&panel.above, &panel.below].map(|all| &all.as_chunks::<4>().0[at / 4]);
-            let signed = i32x4_sub(chain(codes, above, self.zero), chain(codes, below, self.zero));
-            dots = if at == self.first { signed } else { i32x4_add(dots, signed) };
-        }
-        let sum = f32x4_add(f32x4_mul(f32x4_convert_i32x4(dots), f32x4_mul(self.scales, load(&panel.scale))), sum);
-        if MINS { f32x4_add(sum, f32x4_mul(self.mins, load(&panel.sums[self.sum]))) } else { sum }
-    }
-}
-
-/// Four dot products; a longer chain would have more operands than there are registers.
+/// Adds the products of half a tile, eight weight rows of a block, to its sums.
 #[inline(always)]
-fn chain(codes: &[v128; 4], activations: &[Lanes<[i8; 4]>; 4], start: v128) -> v128 {
-    let mut sum = start;
-    for (codes, activations) in codes.iter().zip(activations) {
-        sum = i32x4_relaxed_dot_i8x16_i7x16_add(load(activations), *codes, sum);
-    }
-    sum
-}
-
-/// Adds what the weights come to with each panel to register `v` of its sums.
-#[inline(always)]
-fn each_row<W: Register>(constants: &Constants, weights: &W, panels: &[W::Panel], sums: &mut [Vector], v: usize) {
-    let (fours, rest) = panels.as_chunks::<4>();
-    let (sums_of_fours, sums_of_rest) = sums.as_chunks_mut::<4>();
-    for (panels, sums) in fours.iter().zip(sums_of_fours) {
-        some_rows(constants, weights, panels, sums, v);
-    }
-    for (panel, sums) in rest.iter().zip(sums_of_rest) {
-        some_rows(constants, weights, std::array::from_ref(panel), std::array::from_mut(sums), v);
-    }
-}
-
-#[inline(always)]
-fn some_rows<W: Register, const N: usize>(
+fn four_bits<const MINS: bool>(
     constants: &Constants,
-    weights: &W,
-    panels: &[W::Panel; N],
-    sums: &mut [Vector; N],
-    v: usize,
+    codes: &[u8; 256],
+    scales: &[u8],
+    panel: &Four,
+    sums: &mut [Vector; PANEL],
+    half: usize,
 ) {
-    let hide = |address: usize| address & constants.all_ones;
-    let panels: *const W::Panel = with_exposed_provenance(hide(panels.as_ptr().expose_provenance()));
-    let sums: *mut v128 = with_exposed_provenance_mut(hide(sums.as_mut_ptr().expose_provenance()) + v * 16);
-    for row in 0..N {
-        // SAFETY: the pointers are those of the arrays; a `Vector` is four v128, of which `v` is one.
-        unsafe {
-            let sum = sums.add(row * 4);
-            *sum = weights.add(&*panels.add(row), *sum);
+    let codes = constants.hide(codes, half * 32);
+    let scales = constants.hide(scales.as_ptr(), half * 16);
+    let panel: &Four = unsafe { &*with_exposed_provenance(constants.hide(panel, 0)) };
+    let mut dots: Sums = if MINS { [[i32x4_splat(0); 2]; PANEL] } else { panel.starts.map(|start| [load(&start); 2]) };
+    pair::<0>(constants, codes, panel, &mut dots);
+    pair::<1>(constants, codes, panel, &mut dots);
+    pair::<2>(constants, codes, panel, &mut dots);
+    pair::<3>(constants, codes, panel, &mut dots);
+    finish::<MINS>(constants, dots, scales, 32, &panel.scales, &panel.sums, sums, half);
+}
+
+/// Eight columns.
+#[inline(always)]
+fn pair<const PAIR: usize>(constants: &Constants, codes: usize, panel: &Four, dots: &mut Sums) {
+    let both: [v128; 2] = from_fn(|v| unsafe { v128_load(with_exposed_provenance::<v128>(codes).add(PAIR * 4 + v)) });
+    let low = both.map(|both| v128_and(both, constants.fifteen));
+    let high = both.map(|both| v128_and(u16x8_shr(both, 4), constants.fifteen));
+    for row in 0..PANEL {
+        let first = load(&panel.codes[PAIR * 2][row]);
+        let second = load(&panel.codes[PAIR * 2 + 1][row]);
+        for v in 0..2 {
+            dots[row][v] = i32x4_relaxed_dot_i8x16_i7x16_add(first, low[v], dots[row][v]);
+            dots[row][v] = i32x4_relaxed_dot_i8x16_i7x16_add(second, high[v], dots[row][v]);
+        }
+        keep_order(codes, PAIR * PANEL + row, dots);
+    }
+}
+
+/// Ends a basic block by a branch that is never taken: the address of anything is more than `different`, which tells branches apart.
+#[inline(always)]
+fn keep_order(address: usize, different: usize, dots: &Sums) {
+    if address == different {
+        let to: *mut Sums = with_exposed_provenance_mut(address);
+        unsafe { to.write_volatile(*dots) };
+        unreachable()
+    }
+}
+
+/// The same of 8-bit weights, of a group of `FOURS` times four columns.
+#[inline(always)]
+fn eight_bits<const FOURS: usize, const GROUP: usize, const MINS: bool>(
+    constants: &Constants,
+    codes: &[u8],
+    scales: &[u8],
+    panel: &Eight,
+    sums: &mut [Vector; PANEL],
+    half: usize,
+) {
+    let codes = constants.hide(codes.as_ptr(), half * 32 + GROUP * FOURS * 64);
+    let scales = constants.hide(scales.as_ptr(), half * 16 + GROUP * 32);
+    let panel: &Eight = unsafe { &*with_exposed_provenance(constants.hide(panel, 0)) };
+    let mut dots: Sums = [[i32x4_splat(0); 2]; PANEL];
+    for four in 0..FOURS {
+        signed_four(codes, four, &panel.below[GROUP * FOURS + four], &mut dots, 1 + four * 2);
+    }
+    dots = dots.map(|row| row.map(|sum| i32x4_sub(i32x4_splat(0), sum)));
+    for four in 0..FOURS {
+        signed_four(codes, four, &panel.above[GROUP * FOURS + four], &mut dots, 1 + FOURS * 2 + four * 2);
+    }
+    let of_sums = if FOURS == 8 { 0 } else { 1 + GROUP };
+    finish::<MINS>(constants, dots, scales, 256 / FOURS, &panel.scales, &panel.sums[of_sums], sums, half);
+}
+
+/// Four columns.
+#[inline(always)]
+fn signed_four(codes: usize, four: usize, activations: &Lanes<[i8; 4]>, dots: &mut Sums, different: usize) {
+    let weights: [v128; 2] =
+        from_fn(|v| unsafe { v128_load(with_exposed_provenance::<v128>(codes).add(four * 4 + v)) });
+    for row in 0..PANEL {
+        let activations = load(&activations[row]);
+        for v in 0..2 {
+            dots[row][v] = i32x4_relaxed_dot_i8x16_i7x16_add(weights[v], activations, dots[row][v]);
+        }
+        if row % 2 == 1 {
+            keep_order(codes, different + row / 2, dots);
         }
     }
 }
 
-/// The 32 columns of four rows from the first pair's sixteen bytes on.
+/// Applies scales and minima, which are `mins_at` bytes further on.
 #[inline(always)]
-fn nibbles(constants: &Constants, codes: &[u8; 256], v: usize) -> [v128; 8] {
-    let pairs = columns::<4>(codes, v);
-    let mut all = [constants.zero; 8];
-    for (pair, both) in pairs.into_iter().enumerate() {
-        all[pair * 2] = v128_and(both, constants.fifteen);
-        all[pair * 2 + 1] = v128_and(u16x8_shr(both, 4), constants.fifteen);
+#[allow(clippy::too_many_arguments)]
+fn finish<const MINS: bool>(
+    constants: &Constants,
+    dots: Sums,
+    scales: usize,
+    mins_at: usize,
+    of_rows: &Lanes<f32>,
+    sums_of_rows: &Lanes<f32>,
+    sums: &mut [Vector; PANEL],
+    half: usize,
+) {
+    let halves = |at: usize| -> [v128; 2] {
+        from_fn(|v| load_scales(unsafe { &*with_exposed_provenance::<[u8; 8]>(scales + at).add(v) }))
+    };
+    let sums: *mut v128 = with_exposed_provenance_mut(constants.hide(sums, half * 32));
+    let of_weights = halves(0);
+    let mins = if MINS { halves(mins_at) } else { of_weights };
+    for row in 0..PANEL {
+        let scale = load(&of_rows[row]);
+        for v in 0..2 {
+            unsafe {
+                let out = sums.add(row * 4 + v);
+                let product = f32x4_mul(f32x4_convert_i32x4(dots[row][v]), f32x4_mul(of_weights[v], scale));
+                let mut sum = f32x4_add(*out, product);
+                if MINS {
+                    sum = f32x4_add(sum, f32x4_mul(mins[v], load(&sums_of_rows[row])));
+                }
+                *out = sum;
+            }
+        }
     }
-    all
-}
-
-/// Register `v` of each 64 bytes.
-#[inline(always)]
-fn columns<const N: usize>(codes: &[u8], v: usize) -> [v128; N] {
-    std::array::from_fn(|i| load::<[i8; 4]>(bytemuck::cast_ref(array::<u8, 16>(codes, i * 64 + v * 16))))
 }
 
 /// Sixteen bytes.
@@ -289,10 +307,4 @@ fn load<T: Pod>(from: &[T; 4]) -> v128 {
     const { assert!(size_of::<T>() == 4) };
     // SAFETY: the array has 16 bytes, as the line above checks; a load needs no alignment.
     unsafe { v128_load(from.as_ptr().cast()) }
-}
-
-#[inline(always)]
-fn halves<T>(all: &[T; 8]) -> [&[T; 4]; 2] {
-    let (fours, _) = all.as_chunks();
-    [&fours[0], &fours[1]]
 }
