@@ -1,6 +1,7 @@
 //! Matrix products: tiles of packed weights with rows of activations.
 //!
-//! A block of a tile, 32 columns of 16 weight rows, stays in registers while it is multiplied with up to eight rows of activations;
+//! A block of a tile, 32 columns of 16 weight rows, stays in registers while it is multiplied with up to eight rows of activations (with
+//! relaxed SIMD otherwise, see `simd/panels.rs`);
 //! the dot products are integers, and scale and minimum are applied once a block. So a prompt costs few instructions but dot
 //! products, and a single row little more than reading the weights. Every output is one sum in one order, whichever rows are
 //! computed beside it: a batch says what its sequences would have said alone.
@@ -8,7 +9,7 @@
 //! Dense weights are multiplied in f32, in four sums side by side.
 
 use super::input::{ActivationBlock, Input};
-use super::packed::{BLOCK, BlockParts, PackedMatrix, TILE};
+use super::packed::{BlockParts, PackedMatrix, TILE};
 use super::simd::{Isa, Kernel, LANES, Simd};
 use super::threads::Threads;
 use super::tiles::Vector;

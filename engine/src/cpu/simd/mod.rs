@@ -52,6 +52,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const ROWS_OF_FOUR: usize = Self::ROWS;
     /// The same of 8-bit codes.
     const ROWS_OF_EIGHT: usize = Self::ROWS;
+    /// Query heads that attention computes at once, of up to four: as many as there are registers for.
+    const HEADS: usize = 4;
     /// Rows that pass all tiles of a piece of work before the next ones do.
     const ROWS_OF_PIECE: usize = usize::MAX;
     /// What rows of activations are made into for that, where several are multiplied otherwise than one.

@@ -120,13 +120,17 @@ fn load16(from: &[u8; 16]) -> v128 {
     unsafe { v128_load(from.as_ptr().cast()) }
 }
 
-/// Four finite halves, widened: exponent and mantissa are put in their places, and the exponent, 112 too small then, is made right.
+/// Of a half that is widened with its sign and shifted by 13: the bits that are in their places then, and 2^112 as bits of an f32,
+/// by which its exponent is too small.
+pub(super) const PLACED_HALF: [i32; 2] = [0x8fff_e000_u32 as i32, (127 + 112) << 23];
+
+/// Four halves that are finite.
 #[inline(always)]
-pub(super) fn load_scales(from: &[u8; 8]) -> v128 {
+fn load_scales(from: &[u8; 8]) -> v128 {
     // SAFETY: the array has eight bytes; a load needs no alignment.
     let wide = unsafe { i32x4_load_extend_i16x4(from.as_ptr().cast()) };
-    let placed = v128_and(i32x4_shl(wide, 13), i32x4_splat(0x8fff_e000_u32 as i32));
-    f32x4_mul(placed, f32x4_splat(f32::from_bits((127 + 112) << 23)))
+    let [half, power] = PLACED_HALF.map(|bits| i32x4_splat(bits));
+    f32x4_mul(v128_and(i32x4_shl(wide, 13), half), power)
 }
 
 /// Four activations, four times.
@@ -163,11 +167,7 @@ impl Simd for Wasm {
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Panels = ();
     const ROWS: usize = 2;
-    /// Several are panels.
-    #[cfg(target_feature = "relaxed-simd")]
-    const ROWS_OF_FOUR: usize = 1;
-    #[cfg(target_feature = "relaxed-simd")]
-    const ROWS_OF_EIGHT: usize = 1;
+    const HEADS: usize = 1;
     #[cfg(target_feature = "relaxed-simd")]
     const ROWS_OF_PIECE: usize = panels::ROWS;
 
