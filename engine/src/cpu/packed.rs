@@ -270,4 +270,25 @@ pub(crate) mod tests {
             assert!(packed.bytes() <= layout.bytes() * 32 / 19 + 64, "{format:?}: no more than two tiles of rows");
         }
     }
+
+    #[test]
+    fn a_matrix_knows_of_scales_and_minima_that_are_not_numbers() {
+        let format = WeightFormat::Quantized(Quantization { bits: 4, group: 32, mins: true });
+        let layout = TensorLayout { rows: 3, cols: 64, format };
+        for broken in [f16::INFINITY, f16::NEG_INFINITY, f16::NAN] {
+            let rows = random_rows(&layout, 1);
+            let mut packed = PackedMatrix::try_zeroed(layout).unwrap();
+            packed.write_rows(0, &rows);
+            assert!(packed.is_finite());
+            let (mut scale, mut min) = (rows.clone(), rows.clone());
+            scale.scales[5] = broken;
+            min.mins[0] = broken;
+            for broken in [scale, min] {
+                let mut packed = PackedMatrix::try_zeroed(layout).unwrap();
+                packed.write_rows(0, &broken);
+                packed.write_rows(0, &rows);
+                assert!(!packed.is_finite(), "once broken it counts as broken");
+            }
+        }
+    }
 }
