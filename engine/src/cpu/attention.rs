@@ -114,7 +114,7 @@ impl Kernel for Part<'_, '_> {
         let (values, stats) = out.split_at_mut(heads * width);
         let mut head = 0;
         while head < heads {
-            let count = (heads - head).min(4);
+            let count = (heads - head).min(S::HEADS);
             let queries = &queries[head * head_dim..];
             let scores = &mut scores[head * table.len()..][..count * table.len()];
             let values = &mut values[head * width..][..count * width];

@@ -9,6 +9,7 @@ use super::simd::{Isa, Kernel, LANES, Simd};
 use super::threads::Threads;
 use super::tiles::{TileRows, Vector};
 use bytemuck::{Pod, Zeroable};
+use std::ops::Range;
 
 /// 32 quantized activations.
 #[repr(C)]
@@ -22,6 +23,24 @@ pub(crate) struct ActivationBlock {
     pub(crate) sum: f32,
     /// Eight times the sum of all codes, and of the first sixteen.
     pub(crate) eight_sums: [i32; 2],
+}
+
+impl ActivationBlock {
+    /// Eight times the sum of the codes of a group of so many.
+    #[inline(always)]
+    pub(crate) fn eight_sum<const GROUP: u32>(&self, group: usize) -> i32 {
+        match (GROUP, group) {
+            (16, 0) => self.eight_sums[1],
+            (16, _) => self.eight_sums[0] - self.eight_sums[1],
+            _ => self.eight_sums[0],
+        }
+    }
+
+    /// The sum of the activations of a group.
+    #[inline(always)]
+    pub(crate) fn group_sum<const GROUP: u32>(&self, group: usize) -> f32 {
+        if GROUP as usize == BLOCK { self.sum } else { self.eight_sum::<GROUP>(group) as f32 * 0.125 * self.scale }
+    }
 }
 
 /// Rows that are multiplied with weights.
@@ -93,6 +112,12 @@ impl Input {
     pub(crate) fn row_blocks(&self, row: usize) -> &[ActivationBlock] {
         let blocks = self.cols.div_ceil(BLOCK);
         &self.blocks[row * blocks..][..blocks]
+    }
+
+    /// Blocks of rows; nothing unless asked for.
+    pub(crate) fn blocks_of(&self, rows: Range<usize>) -> &[ActivationBlock] {
+        let blocks = self.cols.div_ceil(BLOCK);
+        self.blocks.get(rows.start * blocks..rows.end * blocks).unwrap_or_default()
     }
 
     /// Elements of a row.

@@ -31,6 +31,8 @@ struct Line([u8; 64]);
 pub(crate) struct PackedMatrix {
     layout: TensorLayout,
     lines: Vec<Line>,
+    /// Of all scales and minima that were stored.
+    finite: bool,
 }
 
 /// What a block of a tile holds.
@@ -58,7 +60,7 @@ impl PackedMatrix {
         let mut lines = Vec::new();
         lines.try_reserve_exact(bytes.div_ceil(64)).ok()?;
         lines.resize(bytes.div_ceil(64), Line::zeroed());
-        Some(Self { layout, lines })
+        Some(Self { layout, lines, finite: true })
     }
 
     pub(crate) fn layout(&self) -> &TensorLayout {
@@ -67,6 +69,11 @@ impl PackedMatrix {
 
     pub(crate) fn tiles(&self) -> usize {
         (self.layout.rows as usize).div_ceil(TILE)
+    }
+
+    /// Are all scales and minima numbers?
+    pub(crate) fn is_finite(&self) -> bool {
+        self.finite
     }
 
     /// Bytes that it takes.
@@ -84,6 +91,7 @@ impl PackedMatrix {
         let layout = self.layout;
         let bytes = tile_bytes(&layout);
         let width = layout.packs() as usize * 4;
+        self.finite &= rows.scales.iter().chain(&rows.mins).all(|half| half.is_finite());
         for (index, codes) in rows.codes.chunks_exact(width).enumerate() {
             let row = first_row as usize + index;
             let tile = &mut bytemuck::cast_slice_mut(&mut self.lines)[row / TILE * bytes..][..bytes];
@@ -260,6 +268,27 @@ pub(crate) mod tests {
                 assert_eq!(actual, expected, "row {row} of {format:?}");
             }
             assert!(packed.bytes() <= layout.bytes() * 32 / 19 + 64, "{format:?}: no more than two tiles of rows");
+        }
+    }
+
+    #[test]
+    fn a_matrix_knows_of_scales_and_minima_that_are_not_numbers() {
+        let format = WeightFormat::Quantized(Quantization { bits: 4, group: 32, mins: true });
+        let layout = TensorLayout { rows: 3, cols: 64, format };
+        for broken in [f16::INFINITY, f16::NEG_INFINITY, f16::NAN] {
+            let rows = random_rows(&layout, 1);
+            let mut packed = PackedMatrix::try_zeroed(layout).unwrap();
+            packed.write_rows(0, &rows);
+            assert!(packed.is_finite());
+            let (mut scale, mut min) = (rows.clone(), rows.clone());
+            scale.scales[5] = broken;
+            min.mins[0] = broken;
+            for broken in [scale, min] {
+                let mut packed = PackedMatrix::try_zeroed(layout).unwrap();
+                packed.write_rows(0, &broken);
+                packed.write_rows(0, &rows);
+                assert!(!packed.is_finite(), "once broken it counts as broken");
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Matrix products: tiles of packed weights with rows of activations.
 //!
-//! A block of a tile, 32 columns of 16 weight rows, stays in registers while it is multiplied with up to eight rows of activations;
+//! A block of a tile, 32 columns of 16 weight rows, stays in registers while it is multiplied with up to eight rows of activations (with
+//! relaxed SIMD otherwise, see `simd/panels.rs`);
 //! the dot products are integers, and scale and minimum are applied once a block. So a prompt costs few instructions but dot
 //! products, and a single row little more than reading the weights. Every output is one sum in one order, whichever rows are
 //! computed beside it: a batch says what its sequences would have said alone.
@@ -8,7 +9,7 @@
 //! Dense weights are multiplied in f32, in four sums side by side.
 
 use super::input::{ActivationBlock, Input};
-use super::packed::{BLOCK, BlockParts, PackedMatrix, TILE};
+use super::packed::{BlockParts, PackedMatrix, TILE};
 use super::simd::{Isa, Kernel, LANES, Simd};
 use super::threads::Threads;
 use super::tiles::Vector;
@@ -40,6 +41,7 @@ pub(crate) fn products(isa: Isa, threads: &Threads, input: &Input, what: Product
         return;
     }
     // Four pieces a thread: one that was held up costs the others an eighth of the time, and a piece costs a microsecond.
+    let isa = if what.matrices().all(PackedMatrix::is_finite) { isa } else { isa.for_any_scales() };
     let tiles = (out.len() / rows).div_ceil(threads.count() * 4).max(1);
     threads.chunks_mut(out, tiles * rows, &|piece, out| isa.run(Tiles { input, what, first: piece * tiles, out }));
 }
@@ -58,16 +60,57 @@ impl Kernel for Tiles<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { input, what, first, out } = self;
-        for (index, out) in out.chunks_exact_mut(input.rows).enumerate() {
-            // One place where products are computed: each is all formats and numbers of rows over.
-            for (weights, tile, finish) in what.of_tile(first + index).into_iter().flatten() {
-                tile_rows(simd, input, weights, tile, finish, out);
+        let mut panels = S::Panels::default();
+        for first_row in (0..input.rows).step_by(S::ROWS_OF_PIECE) {
+            let rows = first_row..input.rows.min(first_row.saturating_add(S::ROWS_OF_PIECE));
+            simd.fill_panels(&mut panels, rows.len(), input.blocks_of(rows.clone()), what.bits());
+            for (index, out) in out.chunks_exact_mut(input.rows).enumerate() {
+                let out = &mut out[rows.clone()];
+                // One place where products are computed: each is all formats and numbers of rows over.
+                for (weights, tile, finish) in what.of_tile(first + index).into_iter().flatten() {
+                    let rows = Rows::<S> { input, first: first_row, count: rows.len(), panels: &mut panels };
+                    tile_rows(simd, rows, weights, tile, finish, out);
+                }
             }
         }
     }
 }
 
+/// Rows that a tile is multiplied with.
+struct Rows<'a, S: Simd> {
+    input: &'a Input,
+    first: usize,
+    count: usize,
+    panels: &'a mut S::Panels,
+}
+
+impl<'a, S: Simd> Rows<'a, S> {
+    #[inline(always)]
+    fn blocks(&self, row: usize) -> &'a [ActivationBlock] {
+        self.input.row_blocks(self.first + row)
+    }
+
+    #[inline(always)]
+    fn floats(&self, row: usize) -> &'a [f32] {
+        self.input.row_floats(self.first + row)
+    }
+}
+
 impl<'a> Products<'a> {
+    fn matrices(&self) -> impl Iterator<Item = &'a PackedMatrix> {
+        let (some, others) = match self {
+            Self::Beside(all) => (*all, [None, None]),
+            Self::Added(weights) => (&[][..], [Some(weights.matrix), None]),
+            Self::Gated(gate, up) => (&[][..], [Some(gate.matrix), Some(up.matrix)]),
+        };
+        some.iter().map(|weights| weights.matrix).chain(others.into_iter().flatten())
+    }
+
+    /// Are there weights of 4 bits, and of 8?
+    fn bits(&self) -> [bool; 2] {
+        [4, 8].map(|bits| self.matrices().any(|m| m.layout().format.quantization().is_some_and(|q| q.bits == bits)))
+    }
+
     /// What is computed for a tile of the output: a matrix, its tile, and what becomes of the product.
     fn of_tile(self, mut tile: usize) -> [Option<(Weights<'a>, usize, Finish)>; 2] {
         match self {
@@ -151,7 +194,14 @@ impl Column<32> for Bf16 {
 
 /// A tile with all rows.
 #[inline(always)]
-fn tile_rows<S: Simd>(simd: S, input: &Input, weights: Weights<'_>, tile: usize, finish: Finish, out: &mut [Vector]) {
+fn tile_rows<S: Simd>(
+    simd: S,
+    rows: Rows<'_, S>,
+    weights: Weights<'_>,
+    tile: usize,
+    finish: Finish,
+    out: &mut [Vector],
+) {
     let bias = simd.load(&weights.bias.map_or([0.0; LANES], |bias| bias[tile].0));
     let matrix = weights.matrix;
     let bytes = matrix.tile(tile);
@@ -159,15 +209,15 @@ fn tile_rows<S: Simd>(simd: S, input: &Input, weights: Weights<'_>, tile: usize,
     let sink = &mut Sink { finish, out, bias };
     // Constants, so that each format has a loop of its own.
     match matrix.layout().format {
-        f if f == q(4, 32, false) => quantized::<S, 4, 32, false>(simd, bytes, input, sink),
-        f if f == q(4, 32, true) => quantized::<S, 4, 32, true>(simd, bytes, input, sink),
-        f if f == q(8, 32, false) => quantized::<S, 8, 32, false>(simd, bytes, input, sink),
-        f if f == q(8, 32, true) => quantized::<S, 8, 32, true>(simd, bytes, input, sink),
-        f if f == q(8, 16, false) => quantized::<S, 8, 16, false>(simd, bytes, input, sink),
-        WeightFormat::Quantized(_) => quantized::<S, 8, 16, true>(simd, bytes, input, sink),
-        WeightFormat::F32 => dense::<S, 64, F32>(simd, bytes, input, sink),
-        WeightFormat::F16 => dense::<S, 32, F16>(simd, bytes, input, sink),
-        WeightFormat::Bf16 => dense::<S, 32, Bf16>(simd, bytes, input, sink),
+        f if f == q(4, 32, false) => quantized::<S, 4, 32, false>(simd, bytes, rows, sink),
+        f if f == q(4, 32, true) => quantized::<S, 4, 32, true>(simd, bytes, rows, sink),
+        f if f == q(8, 32, false) => quantized::<S, 8, 32, false>(simd, bytes, rows, sink),
+        f if f == q(8, 32, true) => quantized::<S, 8, 32, true>(simd, bytes, rows, sink),
+        f if f == q(8, 16, false) => quantized::<S, 8, 16, false>(simd, bytes, rows, sink),
+        WeightFormat::Quantized(_) => quantized::<S, 8, 16, true>(simd, bytes, rows, sink),
+        WeightFormat::F32 => dense::<S, 64, F32>(simd, bytes, rows, sink),
+        WeightFormat::F16 => dense::<S, 32, F16>(simd, bytes, rows, sink),
+        WeightFormat::Bf16 => dense::<S, 32, Bf16>(simd, bytes, rows, sink),
     }
 }
 
@@ -175,21 +225,27 @@ fn tile_rows<S: Simd>(simd: S, input: &Input, weights: Weights<'_>, tile: usize,
 fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
     simd: S,
     tile: &[u8],
-    input: &Input,
+    rows: Rows<'_, S>,
     sink: &mut Sink<'_, S::F>,
 ) {
     let most = if BITS == 4 { S::ROWS_OF_FOUR } else { S::ROWS_OF_EIGHT };
+    if let Some(sums) = simd.panel_sums::<BITS, GROUP, MINS>(tile, rows.panels) {
+        for (row, sum) in sums.iter().enumerate() {
+            sink.write(simd, row, simd.load(&sum.0));
+        }
+        return;
+    }
     let mut row = 0;
-    while row < input.rows {
-        let left = input.rows - row;
+    while row < rows.count {
+        let left = rows.count - row;
         if most >= 8 && left >= 8 {
-            row = quantized_rows::<S, 8, BITS, GROUP, MINS>(simd, tile, input, row, sink);
+            row = quantized_rows::<S, 8, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
         } else if most >= 4 && left >= 4 {
-            row = quantized_rows::<S, 4, BITS, GROUP, MINS>(simd, tile, input, row, sink);
+            row = quantized_rows::<S, 4, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
         } else if most >= 2 && left >= 2 {
-            row = quantized_rows::<S, 2, BITS, GROUP, MINS>(simd, tile, input, row, sink);
+            row = quantized_rows::<S, 2, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
         } else {
-            row = quantized_rows::<S, 1, BITS, GROUP, MINS>(simd, tile, input, row, sink);
+            row = quantized_rows::<S, 1, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
         }
     }
 }
@@ -199,32 +255,26 @@ fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
 fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, const MINS: bool>(
     simd: S,
     tile: &[u8],
-    input: &Input,
+    input: &Rows<'_, S>,
     first: usize,
     sink: &mut Sink<'_, S::F>,
 ) -> usize {
     let parts = const { BlockParts::new(BITS, GROUP, MINS) };
     let blocks = tile.len() / parts.bytes;
-    let rows: [&[ActivationBlock]; M] = std::array::from_fn(|m| &input.row_blocks(first + m)[..blocks]);
+    let rows: [&[ActivationBlock]; M] = std::array::from_fn(|m| &input.blocks(first + m)[..blocks]);
     let mut sums = [simd.splat(0.0); M];
     for (index, block) in tile.chunks_exact(parts.bytes).enumerate() {
         let (codes, scales) = block.split_at(parts.codes);
         for group in 0..parts.groups {
-            let scale = simd.load_f16(array(scales, group * TILE * 2));
-            let min = if MINS { simd.load_f16(array(scales, (parts.groups + group) * TILE * 2)) } else { scale };
+            let scale = simd.load_scales(array(scales, group * TILE * 2));
+            let min = if MINS { simd.load_scales(array(scales, (parts.groups + group) * TILE * 2)) } else { scale };
             let fours = group * GROUP as usize / 4..(group + 1) * GROUP as usize / 4;
-            // Of one group, or of both less the first.
-            let eight_sum = |block: &ActivationBlock| match (GROUP, group) {
-                (16, 0) => block.eight_sums[1],
-                (16, _) => block.eight_sums[0] - block.eight_sums[1],
-                _ => block.eight_sums[0],
-            };
             let dots: [S::I; M] = if BITS == 4 {
                 let mut sums = simd.four_dots(array(codes, 0), std::array::from_fn(|m| &rows[m][index].codes));
                 // Without minima a code stands for code - 8.
                 if !MINS {
                     for m in 0..M {
-                        sums[m] = simd.sub_i32(sums[m], simd.splat_i32(eight_sum(&rows[m][index])));
+                        sums[m] = simd.sub_i32(sums[m], simd.splat_i32(rows[m][index].eight_sum::<GROUP>(group)));
                     }
                 }
                 sums
@@ -236,7 +286,7 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
                 );
                 let mut sums = [simd.splat_i32(0); M];
                 for m in 0..M {
-                    sums[m] = simd.eight_sum(dots[m], eight_sum(&rows[m][index]));
+                    sums[m] = simd.eight_sum(dots[m], rows[m][index].eight_sum::<GROUP>(group));
                 }
                 sums
             };
@@ -245,8 +295,7 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
                 let scale = simd.mul(scale, simd.splat(block.scale));
                 sums[m] = simd.add(sums[m], simd.mul(simd.to_f32(dots[m]), scale));
                 if MINS {
-                    let sum =
-                        if GROUP as usize == BLOCK { block.sum } else { eight_sum(block) as f32 * 0.125 * block.scale };
+                    let sum = block.group_sum::<GROUP>(group);
                     sums[m] = simd.add(sums[m], simd.mul(min, simd.splat(sum)));
                 }
             }
@@ -259,7 +308,7 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
 }
 
 #[inline(always)]
-fn array<T, const N: usize>(slice: &[T], at: usize) -> &[T; N] {
+pub(super) fn array<T, const N: usize>(slice: &[T], at: usize) -> &[T; N] {
     slice[at..].first_chunk().expect("a block has all its parts")
 }
 
@@ -267,15 +316,15 @@ fn array<T, const N: usize>(slice: &[T], at: usize) -> &[T; N] {
 fn dense<S: Simd, const BYTES: usize, C: Column<BYTES>>(
     simd: S,
     tile: &[u8],
-    input: &Input,
+    rows: Rows<'_, S>,
     sink: &mut Sink<'_, S::F>,
 ) {
     let mut row = 0;
-    while row < input.rows {
-        if S::ROWS >= 4 && input.rows - row >= 4 {
-            row = dense_rows::<S, 4, BYTES, C>(simd, tile, input, row, sink);
+    while row < rows.count {
+        if S::ROWS >= 4 && rows.count - row >= 4 {
+            row = dense_rows::<S, 4, BYTES, C>(simd, tile, &rows, row, sink);
         } else {
-            row = dense_rows::<S, 1, BYTES, C>(simd, tile, input, row, sink);
+            row = dense_rows::<S, 1, BYTES, C>(simd, tile, &rows, row, sink);
         }
     }
 }
@@ -284,12 +333,12 @@ fn dense<S: Simd, const BYTES: usize, C: Column<BYTES>>(
 fn dense_rows<S: Simd, const M: usize, const BYTES: usize, C: Column<BYTES>>(
     simd: S,
     tile: &[u8],
-    input: &Input,
+    input: &Rows<'_, S>,
     first: usize,
     sink: &mut Sink<'_, S::F>,
 ) -> usize {
     let (columns, _) = tile.as_chunks::<BYTES>();
-    let rows: [&[f32]; M] = std::array::from_fn(|m| &input.row_floats(first + m)[..columns.len()]);
+    let rows: [&[f32]; M] = std::array::from_fn(|m| &input.floats(first + m)[..columns.len()]);
     let mut sums = [[simd.splat(0.0); 4]; M];
     let (fours, rest) = columns.as_chunks::<4>();
     for (index, four) in fours.iter().enumerate() {

@@ -92,6 +92,7 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type B = I;
     type Four = I;
     type Eight = I;
+    type Panels = ();
     const ROWS: usize = 4;
 
     #[inline]

@@ -46,6 +46,7 @@ impl Simd for Avx512 {
     type B = __m512i;
     type Four = __m512i;
     type Eight = __m512i;
+    type Panels = ();
     const ROWS: usize = 8;
 
     #[inline]

@@ -18,9 +18,14 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+mod panels;
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
+
+use super::input::ActivationBlock;
+use super::tiles::Vector;
 
 /// Lanes of a vector.
 pub(crate) const LANES: usize = 16;
@@ -47,6 +52,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     const ROWS_OF_FOUR: usize = Self::ROWS;
     /// The same of 8-bit codes.
     const ROWS_OF_EIGHT: usize = Self::ROWS;
+    /// Query heads that attention computes at once, of up to four: as many as there are registers for.
+    const HEADS: usize = 4;
+    /// Rows that pass all tiles of a piece of work before the next ones do.
+    const ROWS_OF_PIECE: usize = usize::MAX;
+    /// What rows of activations are made into for that, where several are multiplied otherwise than one.
+    type Panels: Default;
 
     /// Runs a kernel, compiled for this instruction set.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -56,6 +67,11 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn store(self, x: Self::F, to: &mut [f32; LANES]);
     /// f16, little endian.
     fn load_f16(self, from: &[u8; 32]) -> Self::F;
+    /// The same of what is finite.
+    #[inline(always)]
+    fn load_scales(self, from: &[u8; 32]) -> Self::F {
+        self.load_f16(from)
+    }
     /// bf16, little endian.
     fn load_bf16(self, from: &[u8; 32]) -> Self::F;
     fn add(self, a: Self::F, b: Self::F) -> Self::F;
@@ -130,6 +146,19 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `eight_times` is eight times the sum of the activations that went into `sum`: what those instruction sets have to
     /// take back that multiply unsigned codes.
     fn eight_sum(self, sum: Self::Eight, eight_times: i32) -> Self::I;
+
+    /// Makes the panels of `rows` rows of `blocks` that weights of 4 and of 8 bits need.
+    #[inline(always)]
+    fn fill_panels(self, _panels: &mut Self::Panels, _rows: usize, _blocks: &[ActivationBlock], _bits: [bool; 2]) {}
+    /// The sums of a tile of quantized weights with each row of panels; `None` where there are none.
+    #[inline(always)]
+    fn panel_sums<'a, const BITS: u32, const GROUP: u32, const MINS: bool>(
+        self,
+        _tile: &[u8],
+        _panels: &'a mut Self::Panels,
+    ) -> Option<&'a [Vector]> {
+        None
+    }
 
     /// The sum of all lanes, in one order everywhere.
     #[inline(always)]
@@ -211,6 +240,15 @@ impl Isa {
     /// What is always there.
     pub(crate) fn without_vectors() -> Self {
         Self::Scalar(scalar::Scalar)
+    }
+
+    /// The same, or one in which scales and minima may be anything.
+    pub(crate) fn for_any_scales(self) -> Self {
+        match self {
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Self::Wasm(_) => Self::without_vectors(),
+            other => other,
+        }
     }
 
     /// For people.

@@ -130,6 +130,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     type Four = FourSum;
     /// With `DOT` sums in the first; without, sums of two products: of the first two rows of a vector, and of the other two.
     type Eight = [I; 2];
+    type Panels = ();
     const ROWS: usize = 4;
 
     #[inline]

@@ -25,6 +25,7 @@ impl Simd for Scalar {
     type B = B;
     type Four = I;
     type Eight = I;
+    type Panels = ();
     const ROWS: usize = 1;
 
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {

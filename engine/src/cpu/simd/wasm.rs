@@ -6,11 +6,16 @@
 //! 8 * 15 * 127), and signed bytes are multiplied in pairs of 16 bits.
 #![allow(unsafe_code, reason = "intrinsics")]
 
+#[cfg(target_feature = "relaxed-simd")]
+use super::{
+    ActivationBlock, Vector,
+    panels::{self, Panels},
+};
 use super::{Kernel, LANES, Simd};
 use std::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_mul, f32x4_nearest, f32x4_pmax, f32x4_pmin, f32x4_splat,
-    f32x4_sub, i32x4_add, i32x4_max, i32x4_shl, i32x4_splat, i32x4_sub, i32x4_trunc_sat_f32x4, u8x16_shr, u8x16_splat,
-    v128, v128_and, v128_load, v128_load32_splat, v128_store,
+    f32x4_sub, i32x4_add, i32x4_load_extend_i16x4, i32x4_max, i32x4_shl, i32x4_splat, i32x4_sub, i32x4_trunc_sat_f32x4,
+    u8x16_splat, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
 };
 #[cfg(not(target_feature = "relaxed-simd"))]
 use std::arch::wasm32::{
@@ -108,45 +113,24 @@ fn widened(from: &[u8; 32]) -> V {
     ]
 }
 
-/// See [`Simd::four_dots`]; `VECTORS` of the four of a sum, and `ROWS` rows, at a time. There are sixteen registers: eight sums of two
-/// by four leave room for the codes.
-#[cfg(target_feature = "relaxed-simd")]
-#[inline(always)]
-fn part_dots<const VECTORS: usize, const ROWS: usize, const M: usize>(
-    codes: &[u8; 256],
-    activations: [&[i8; 32]; M],
-) -> [V; M] {
-    let dot = i32x4_relaxed_dot_i8x16_i7x16_add;
-    let (vectors, _) = codes.as_chunks::<16>();
-    let mut sums = [[i32x4_splat(0); 4]; M];
-    for first_row in (0..M).step_by(ROWS) {
-        for first in (0..4).step_by(VECTORS) {
-            let mut part = [[i32x4_splat(0); VECTORS]; ROWS];
-            for pair in 0..4 {
-                let both: [v128; VECTORS] = std::array::from_fn(|v| load16(&vectors[pair * 4 + first + v]));
-                let low: [v128; VECTORS] = std::array::from_fn(|v| v128_and(both[v], u8x16_splat(15)));
-                let high: [v128; VECTORS] = std::array::from_fn(|v| u8x16_shr(both[v], 4));
-                for row in 0..ROWS {
-                    let (fours, _) = activations[first_row + row].as_chunks::<4>();
-                    let [a, b] = [splat4(&fours[pair * 2]), splat4(&fours[pair * 2 + 1])];
-                    for v in 0..VECTORS {
-                        part[row][v] = dot(b, high[v], dot(a, low[v], part[row][v]));
-                    }
-                }
-            }
-            for row in 0..ROWS {
-                sums[first_row + row][first..first + VECTORS].copy_from_slice(&part[row]);
-            }
-        }
-    }
-    sums
-}
-
 #[cfg(target_feature = "relaxed-simd")]
 #[inline(always)]
 fn load16(from: &[u8; 16]) -> v128 {
     // SAFETY: the array has 16 bytes; a load needs no alignment.
     unsafe { v128_load(from.as_ptr().cast()) }
+}
+
+/// Of a half that is widened with its sign and shifted by 13: the bits that are in their places then, and 2^112 as bits of an f32,
+/// by which its exponent is too small.
+pub(super) const PLACED_HALF: [i32; 2] = [0x8fff_e000_u32 as i32, (127 + 112) << 23];
+
+/// Four halves that are finite.
+#[inline(always)]
+fn load_scales(from: &[u8; 8]) -> v128 {
+    // SAFETY: the array has eight bytes; a load needs no alignment.
+    let wide = unsafe { i32x4_load_extend_i16x4(from.as_ptr().cast()) };
+    let [half, power] = PLACED_HALF.map(|bits| i32x4_splat(bits));
+    f32x4_mul(v128_and(i32x4_shl(wide, 13), half), power)
 }
 
 /// Four activations, four times.
@@ -178,12 +162,14 @@ impl Simd for Wasm {
     /// Sums of two products: of the first two rows of a vector, and of the other two.
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Eight = [V; 2];
+    #[cfg(target_feature = "relaxed-simd")]
+    type Panels = Panels;
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    type Panels = ();
     const ROWS: usize = 2;
-    /// More than there are registers for, as sums of floats are touched once a block; but scales are then widened for all of them.
+    const HEADS: usize = 1;
     #[cfg(target_feature = "relaxed-simd")]
-    const ROWS_OF_FOUR: usize = 8;
-    #[cfg(target_feature = "relaxed-simd")]
-    const ROWS_OF_EIGHT: usize = 4;
+    const ROWS_OF_PIECE: usize = panels::ROWS;
 
     #[inline(always)]
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -211,6 +197,11 @@ impl Simd for Wasm {
         let top = i32x4_splat(0x0f80_0000);
         let endless = four!(|placed| v128_and(i32x4_eq(v128_and(placed, top), top), i32x4_splat(0x7f80_0000)));
         four!(|numbers, endless| v128_or(numbers, endless))
+    }
+    #[inline(always)]
+    fn load_scales(self, from: &[u8; 32]) -> V {
+        let (fours, _) = from.as_chunks();
+        [load_scales(&fours[0]), load_scales(&fours[1]), load_scales(&fours[2]), load_scales(&fours[3])]
     }
     #[inline(always)]
     fn load_bf16(self, from: &[u8; 32]) -> V {
@@ -302,7 +293,8 @@ impl Simd for Wasm {
     }
     #[inline(always)]
     fn high_nibbles(self, x: V) -> V {
-        four!(|x| u8x16_shr(x, 4))
+        // Shifted in pairs: V8 has no shift of bytes, and makes its mask anew for each.
+        four!(|x| v128_and(u16x8_shr(x, 4), u8x16_splat(15)))
     }
     #[inline(always)]
     fn four_times(self, activations: [i8; 4]) -> V {
@@ -311,13 +303,19 @@ impl Simd for Wasm {
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn four_dots<const M: usize>(self, codes: &[u8; 256], activations: [&[i8; 32]; M]) -> [V; M] {
-        match M {
-            1 => part_dots::<4, 1, M>(codes, activations),
-            2 => part_dots::<2, 2, M>(codes, activations),
-            _ => part_dots::<2, 4, M>(codes, activations),
-        }
+    fn fill_panels(self, panels: &mut Panels, rows: usize, blocks: &[ActivationBlock], bits: [bool; 2]) {
+        panels.fill(rows, blocks, bits);
     }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn panel_sums<'a, const BITS: u32, const GROUP: u32, const MINS: bool>(
+        self,
+        tile: &[u8],
+        panels: &'a mut Panels,
+    ) -> Option<&'a [Vector]> {
+        panels.sums::<BITS, GROUP, MINS>(tile)
+    }
+
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
     fn four_zero(self) -> V {
@@ -365,7 +363,8 @@ impl Simd for Wasm {
             for (four, codes) in codes.iter().enumerate() {
                 let (vectors, _) = codes.as_chunks();
                 let unsigned = v128_xor(load16(&vectors[v]), u8x16_splat(128));
-                let [high, low] = [u8x16_shr(unsigned, 4), v128_and(unsigned, u8x16_splat(15))];
+                let [high, low] =
+                    [v128_and(u16x8_shr(unsigned, 4), u8x16_splat(15)), v128_and(unsigned, u8x16_splat(15))];
                 for m in 0..M {
                     let four_times = splat4(&activations[m][four]);
                     part[m] = [dot(four_times, high, part[m][0]), dot(four_times, low, part[m][1])];
