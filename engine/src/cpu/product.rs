@@ -68,8 +68,8 @@ impl Kernel for Tiles<'_> {
                 let out = &mut out[rows.clone()];
                 // One place where products are computed: each is all formats and numbers of rows over.
                 for (weights, tile, finish) in what.of_tile(first + index).into_iter().flatten() {
-                    let rows = Rows::<S> { input, first: first_row, count: rows.len(), panels: &mut panels };
-                    tile_rows(simd, rows, weights, tile, finish, out);
+                    let mut rows = Rows::<S> { input, first: first_row, count: rows.len(), panels: &mut panels };
+                    tile_rows(simd, &mut rows, weights, tile, finish, out);
                 }
             }
         }
@@ -196,7 +196,7 @@ impl Column<32> for Bf16 {
 #[inline(always)]
 fn tile_rows<S: Simd>(
     simd: S,
-    rows: Rows<'_, S>,
+    rows: &mut Rows<'_, S>,
     weights: Weights<'_>,
     tile: usize,
     finish: Finish,
@@ -225,7 +225,7 @@ fn tile_rows<S: Simd>(
 fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
     simd: S,
     tile: &[u8],
-    rows: Rows<'_, S>,
+    rows: &mut Rows<'_, S>,
     sink: &mut Sink<'_, S::F>,
 ) {
     let most = if BITS == 4 { S::ROWS_OF_FOUR } else { S::ROWS_OF_EIGHT };
@@ -239,13 +239,13 @@ fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
     while row < rows.count {
         let left = rows.count - row;
         if most >= 8 && left >= 8 {
-            row = quantized_rows::<S, 8, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
+            row = quantized_rows::<S, 8, BITS, GROUP, MINS>(simd, tile, rows, row, sink);
         } else if most >= 4 && left >= 4 {
-            row = quantized_rows::<S, 4, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
+            row = quantized_rows::<S, 4, BITS, GROUP, MINS>(simd, tile, rows, row, sink);
         } else if most >= 2 && left >= 2 {
-            row = quantized_rows::<S, 2, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
+            row = quantized_rows::<S, 2, BITS, GROUP, MINS>(simd, tile, rows, row, sink);
         } else {
-            row = quantized_rows::<S, 1, BITS, GROUP, MINS>(simd, tile, &rows, row, sink);
+            row = quantized_rows::<S, 1, BITS, GROUP, MINS>(simd, tile, rows, row, sink);
         }
     }
 }
@@ -316,15 +316,15 @@ pub(super) fn array<T, const N: usize>(slice: &[T], at: usize) -> &[T; N] {
 fn dense<S: Simd, const BYTES: usize, C: Column<BYTES>>(
     simd: S,
     tile: &[u8],
-    rows: Rows<'_, S>,
+    rows: &Rows<'_, S>,
     sink: &mut Sink<'_, S::F>,
 ) {
     let mut row = 0;
     while row < rows.count {
         if S::ROWS >= 4 && rows.count - row >= 4 {
-            row = dense_rows::<S, 4, BYTES, C>(simd, tile, &rows, row, sink);
+            row = dense_rows::<S, 4, BYTES, C>(simd, tile, rows, row, sink);
         } else {
-            row = dense_rows::<S, 1, BYTES, C>(simd, tile, &rows, row, sink);
+            row = dense_rows::<S, 1, BYTES, C>(simd, tile, rows, row, sink);
         }
     }
 }
