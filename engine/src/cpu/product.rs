@@ -1,9 +1,9 @@
 //! Matrix products: tiles of packed weights with rows of activations.
 //!
-//! A block of a tile, 32 columns of 16 weight rows, stays in registers while it is multiplied with up to eight rows of activations (with
-//! relaxed SIMD otherwise, see `simd/panels.rs`);
+//! A block of a tile, 32 columns of 16 weight rows, stays in registers while it is multiplied with up to eight rows of activations;
 //! the dot products are integers, and scale and minimum are applied once a block. So a prompt costs few instructions but dot
-//! products, and a single row little more than reading the weights. Every output is one sum in one order, whichever rows are
+//! products, and a single row little more than reading the weights. WebAssembly with relaxed SIMD has too few registers for that
+//! and does it otherwise: see `simd/panels.rs`. Every output is one sum in one order, whichever rows are
 //! computed beside it: a batch says what its sequences would have said alone.
 //!
 //! Dense weights are multiplied in f32, in four sums side by side.
@@ -40,8 +40,8 @@ pub(crate) fn products(isa: Isa, threads: &Threads, input: &Input, what: Product
     if rows == 0 {
         return;
     }
-    // Four pieces a thread: one that was held up costs the others an eighth of the time, and a piece costs a microsecond.
     let isa = if what.matrices().all(PackedMatrix::is_finite) { isa } else { isa.for_any_scales() };
+    // Four pieces a thread: one that was held up costs the others an eighth of the time, and a piece costs a microsecond.
     let tiles = (out.len() / rows).div_ceil(threads.count() * 4).max(1);
     threads.chunks_mut(out, tiles * rows, &|piece, out| isa.run(Tiles { input, what, first: piece * tiles, out }));
 }
