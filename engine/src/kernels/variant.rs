@@ -297,9 +297,10 @@ impl KernelVariant {
         }
     }
 
-    /// What turns activations into integers; with a norm before that, one workgroup has a row to itself.
+    /// What turns activations into integers; with a norm before that, one workgroup has a row to itself: long rows are bound by how
+    /// many of it work on them.
     pub fn default_quantize(norm: bool, width: u32) -> Self {
-        Self::Quantize { workgroup: if norm { (width / 8).next_power_of_two().clamp(64, 256) } else { 64 } }
+        Self::Quantize { workgroup: if norm && width > 1024 { 256 } else { 64 } }
     }
 
     /// The rotary embedding used for heads of a size.
