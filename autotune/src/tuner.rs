@@ -48,6 +48,9 @@ pub struct Options {
     pub race: RaceOptions,
     /// What is tuned and tried; all phases by default.
     pub phases: Vec<usize>,
+    /// Operations that are searched at a time, where kernels are compiled beside what a real GPU does: as many as there are cores
+    /// for, since compilers that take all of them keep everybody waiting who needs the GPU.
+    pub at_once: usize,
 }
 
 impl Default for Options {
@@ -61,6 +64,7 @@ impl Default for Options {
             most_operations: usize::MAX,
             race: RaceOptions::default(),
             phases: Vec::new(),
+            at_once: 1,
         }
     }
 }
@@ -80,8 +84,6 @@ pub enum TuneError {
 /// A search is over after so much of the time that the GPU may be busy, whatever of it was: most goes to compiling. With 0.75 a tuning
 /// of `qwen2-0.5b` takes five seconds on an H100, and its five largest operations are as fast as after an exhaustive search.
 const ALL_OVER_GPU: f64 = 0.75;
-/// Operations that are searched at a time, where kernels are compiled beside what the device does.
-const AT_ONCE: usize = 3;
 /// A change that promises to save less of a phase's operations is not worth a trial.
 const LEAST_PROMISE: f64 = 0.004;
 /// Candidates of a query that are checked before the default is taken.
@@ -164,7 +166,8 @@ impl<'a> Tuner<'a> {
         let mut changes: Vec<Vec<Change>> = phases.iter().map(|_| Vec::new()).collect();
         if !unknown.is_empty() {
             self.show(|status| status.state = State::Tuning);
-            let at_once = if self.executor.gpu().compiles_ahead() { AT_ONCE } else { 1 };
+            let gpu = self.executor.gpu();
+            let at_once = if gpu.compiles_ahead() && !gpu.is_software() { self.options.at_once.max(1) } else { 1 };
             let weight = |index: usize, planned: &Planned| phases[index].weight * planned.weight();
             let all_weight: f64 = unknown.iter().map(|&(index, planned)| weight(index, planned)).sum();
             let searches = unknown.into_iter().map(|(index, planned)| {

@@ -7,7 +7,7 @@ use crate::clock::clock;
 use crate::devices;
 use crate::engine::Adapter;
 use crate::pools::Pools;
-use crate::tuning::{Gate, place};
+use crate::tuning::{Gate, at_once, place};
 use futures_util::lock::Mutex;
 use js_sys::Function;
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,7 @@ async fn run(
         exhaustive: tuning.exhaustive,
         phases: tuning.phases,
         most_operations: tuning.operations.unwrap_or(usize::MAX),
+        at_once: at_once(),
         ..Options::default()
     };
     // Nobody else uses the model.

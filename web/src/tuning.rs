@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, LocalBoxFuture, Shared, abortable};
 use futures_util::lock::Mutex;
 use gloo_timers::future::sleep;
+use js_sys::{Reflect, global};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::any::Any;
@@ -31,6 +32,19 @@ const BEGIN_AFTER: Duration = Duration::from_millis(1500);
 const SETTLE: Duration = Duration::from_millis(300);
 /// Timestamps in browsers are rounded so, against timing attacks.
 const TIMESTAMP_QUANTUM_NS: f64 = 100_000.0;
+
+/// Operations that are searched at a time: while the candidates of some are compiled, those of another are timed.
+const MOST_AT_ONCE: usize = 3;
+/// One of them keeps so many cores busy.
+const CORES_EACH: usize = 4;
+
+/// How many operations are searched at a time on this computer.
+pub(crate) fn at_once() -> usize {
+    let navigator = Reflect::get(&global(), &"navigator".into());
+    let cores = navigator.and_then(|navigator| Reflect::get(&navigator, &"hardwareConcurrency".into()));
+    let cores = cores.ok().and_then(|cores| cores.as_f64()).unwrap_or_default() as usize;
+    (cores / CORES_EACH).clamp(1, MOST_AT_ONCE)
+}
 
 /// `AdapterFacts` of adapter-facts.ts.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -228,7 +242,7 @@ impl Tuning {
         }
         let (weak, gate) = (Rc::downgrade(self), Rc::clone(&self.gate));
         let (keeper, place) = (self.keeper.clone(), self.place.clone());
-        let options = Options { model: self.model.clone(), ..options };
+        let options = Options { model: self.model.clone(), at_once: at_once(), ..options };
         let (tuning, handle) = abortable(async move {
             sleep(after).await;
             let tell = |status: &Status| {
