@@ -1,10 +1,12 @@
 //! The tuning database's `Store`, kept through callbacks: IndexedDB stays in JS, with `TuningStore` of tuning-store.ts.
 
+use futures_channel::oneshot;
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use js_sys::{Array, Function, Object, Reflect};
 use tilewright_tuning_db::store::{Loaded, SetAside, Store, StoreError, entry_from_text, entry_to_text};
 use tilewright_tuning_db::{Entry, RecordId};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::spawn_local;
 
 #[wasm_bindgen]
 extern "C" {
@@ -39,9 +41,17 @@ extern "C" {
 pub(crate) struct TuningTurn(Option<Function>);
 
 impl JsTuningStore {
-    /// Waits until no other engine is tuning.
+    /// Waits until no other engine is tuning. The wait itself can't be given up: a turn that comes when nobody wants it any more is
+    /// passed on at once.
     pub(crate) async fn wait_for_turn(&self) -> TuningTurn {
-        TuningTurn(self.turn().await.ok().and_then(|release| release.dyn_into().ok()))
+        let (sender, turn) = oneshot::channel();
+        let store = self.clone();
+        spawn_local(async move {
+            let release = store.turn().await.ok().and_then(|release| release.dyn_into().ok());
+            // Unwanted, it comes back and is dropped.
+            let _ = sender.send(TuningTurn(release));
+        });
+        turn.await.unwrap_or(TuningTurn(None))
     }
 }
 
