@@ -241,38 +241,42 @@ test(
   },
 );
 
-test("engines of two models take turns, and the second measures nothing that the first has measured", LIMIT, async () => {
-  const context = await browser.newContext();
-  try {
-    const other = BY_ITSELF.replace("/fixtures/llama/", "/with-template/llama/");
-    const pages = await Promise.all([openPage(context, BY_ITSELF), openPage(context, other)]);
-    // One waits for its turn then; asked to begin anew, it must not keep the turn that it no longer waits for.
-    await until(
-      "one of them measures",
-      () => Promise.all(pages.map(({ page }) => status(page))),
-      (both) => both.some(({ state }) => state === "tuning"),
-    );
-    const states = await Promise.all(pages.map(({ page }) => status(page)));
-    const waiting = pages[states.findIndex(({ state }) => state !== "tuning")].page;
-    await waiting.evaluate(() => document.querySelector("tw-autotune").tuner.start(false));
-    const [one, two] = await Promise.all(pages.map(({ page }) => ended(page)));
-    await until(
-      "nobody has the turn to tune",
-      () => waiting.evaluate(() => navigator.locks.query()),
-      ({ held, pending }) => [...held, ...pending].every(({ name }) => name !== "tilewright tuning"),
-    );
-    assert.deepEqual([one.error, two.error], [null, null]);
-    assert.equal(Math.min(one.measured, two.measured), 0);
-    assert.ok(Math.max(one.measured, two.measured) > 0);
-    assert.ok([one, two].every(({ operations }) => operations.every(({ default_us: us }) => us > 0)));
-    assert.deepEqual(
-      pages.flatMap(({ faults }) => faults),
-      [],
-    );
-  } finally {
-    await context.close();
-  }
-});
+test(
+  "engines of two models take turns, and the second measures nothing that the first has measured",
+  LIMIT,
+  async () => {
+    const context = await browser.newContext();
+    try {
+      const other = BY_ITSELF.replace("/fixtures/llama/", "/with-template/llama/");
+      const pages = await Promise.all([openPage(context, BY_ITSELF), openPage(context, other)]);
+      // One waits for its turn then; asked to begin anew, it must not keep the turn that it no longer waits for.
+      await until(
+        "one of them measures",
+        () => Promise.all(pages.map(({ page }) => status(page))),
+        (both) => both.some(({ state }) => state === "tuning"),
+      );
+      const states = await Promise.all(pages.map(({ page }) => status(page)));
+      const waiting = pages[states.findIndex(({ state }) => state !== "tuning")].page;
+      await waiting.evaluate(() => document.querySelector("tw-autotune").tuner.start(false));
+      const [one, two] = await Promise.all(pages.map(({ page }) => ended(page)));
+      await until(
+        "nobody has the turn to tune",
+        () => waiting.evaluate(() => navigator.locks.query()),
+        ({ held, pending }) => [...held, ...pending].every(({ name }) => name !== "tilewright tuning"),
+      );
+      assert.deepEqual([one.error, two.error], [null, null]);
+      assert.equal(Math.min(one.measured, two.measured), 0);
+      assert.ok(Math.max(one.measured, two.measured) > 0);
+      assert.ok([one, two].every(({ operations }) => operations.every(({ default_us: us }) => us > 0)));
+      assert.deepEqual(
+        pages.flatMap(({ faults }) => faults),
+        [],
+      );
+    } finally {
+      await context.close();
+    }
+  },
+);
 
 test("a page whose model runs on the CPU says that there is no GPU to tune, and its buttons know", LIMIT, async () => {
   const context = await browser.newContext();
