@@ -33,9 +33,9 @@ impl Known {
         Query { shape, device, browser, kernels: &self.kernels, permits, default }
     }
 
-    /// Learns what other tuners have kept since.
-    pub(crate) async fn refresh(&self) {
-        self.keeper.lock().await.refresh().await;
+    /// Learns what other tuners have kept since; says whether there was anything.
+    pub(crate) async fn refresh(&self) -> bool {
+        self.keeper.lock().await.refresh().await
     }
 
     /// What is best for an operation, of the default and a space.

@@ -24,7 +24,7 @@ use std::rc::Rc;
 use thiserror::Error;
 use tilewright_engine::gpu::TunableExecutor;
 use tilewright_engine::gpu::trial::{Trial, TrialError};
-use tilewright_engine::gpu::tunable::ChoiceError;
+use tilewright_engine::gpu::tunable::{ChoiceError, Operation};
 use tilewright_engine::gpu::tuned_op::TunedOp;
 use tilewright_engine::kernels::KernelVariant;
 use tilewright_tuning_db::{Answer, Keeper, Verdict};
@@ -149,14 +149,12 @@ impl<'a> Tuner<'a> {
                 }
             }
         }
-        let mut alone = None;
-        if !unknown.is_empty() {
+        let _alone = if unknown.is_empty() { None } else { Some(self.host.alone().await) };
+        if !unknown.is_empty() && self.known.refresh().await && !self.options.again {
             // Whoever measured meanwhile may have left nothing to measure.
-            alone = Some(self.host.alone().await);
-            self.known.refresh().await;
             let mut left = Vec::new();
             for (index, planned) in unknown {
-                if self.options.again || !self.adopt(&phases[index], planned).await? {
+                if !self.adopt(&phases[index], planned).await? {
                     left.push((index, planned));
                 }
             }
@@ -186,7 +184,6 @@ impl<'a> Tuner<'a> {
             self.try_phase(phase, changes).await?;
         }
         self.lap(|status| &mut status.trying_ms);
-        drop(alone);
         Ok(())
     }
 
@@ -354,7 +351,10 @@ impl<'a> Tuner<'a> {
             self.known.keep_trial(told).await;
             for change in &changes {
                 let used = if kept { change.to } else { change.from };
-                self.show_choice(&change.op, &used).await;
+                let planned = phase.operations.iter().find(|planned| planned.operation.op == change.op);
+                if let Some(Planned { operation, .. }) = planned {
+                    self.show_choice(operation, &used).await;
+                }
             }
             if kept || alone {
                 break;
@@ -365,21 +365,14 @@ impl<'a> Tuner<'a> {
     }
 
     /// Takes note of what is used after a trial, and why.
-    async fn show_choice(&self, op: &TunedOp, used: &KernelVariant) {
-        let Some(default) = self.shown_default(op) else { return };
+    async fn show_choice(&self, Operation { op, default, .. }: &Operation, used: &KernelVariant) {
         let space = space::variants(op, &self.executor.gpu().limits());
-        let answer = self.known.answer(op, &default, &space).await;
+        let answer = self.known.answer(op, default, &space).await;
         let chosen_us = self.known.time_us(op, used).await;
         self.show_operation(op, |operation| {
             (operation.chosen, operation.chosen_us) = (records::variant(used), chosen_us);
             operation.why = Known::why(&answer, used);
         });
-    }
-
-    fn shown_default(&self, op: &TunedOp) -> Option<KernelVariant> {
-        let (shape, status) = (records::shape(op), self.status.borrow());
-        let shown = status.operations.iter().find(|operation| operation.shape == shape)?;
-        shown.default.decode().ok()
     }
 
     fn show_operation(&self, op: &TunedOp, change: impl FnOnce(&mut OperationStatus)) {

@@ -48,17 +48,19 @@ impl Keeper {
         keeper
     }
 
-    /// Reads what others have put into the store since.
-    pub async fn refresh(&mut self) {
+    /// Reads what others have put into the store since; says whether that was anything.
+    pub async fn refresh(&mut self) -> bool {
+        let mut is_more = false;
         match self.store.load().await {
             Ok(loaded) => {
                 for entry in loaded.entries {
-                    self.database.insert(entry);
+                    is_more |= self.database.insert(entry) != Inserted::Known;
                 }
                 loaded.set_aside.into_iter().for_each(|aside| self.trouble(Trouble::SetAside(aside)));
             }
             Err(error) => self.trouble(Trouble::Store(error)),
         }
+        is_more
     }
 
     /// What is known.
