@@ -9,7 +9,7 @@ import "./composer";
 import type { Composer } from "./composer";
 import "./loading";
 import "./settings";
-import { base, headerButtons, quietButtons } from "./shared";
+import { base, head, quietButtons } from "./shared";
 import "./status";
 import "./trouble";
 import "./turn";
@@ -21,32 +21,12 @@ export class App extends LitElement {
   static override styles = [
     base,
     quietButtons,
-    headerButtons,
+    head,
     css`
       :host {
         display: grid;
         grid-template: auto 1fr auto / minmax(0, 1fr);
         height: 100dvh;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        justify-content: space-between;
-        gap: 1rem;
-        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
-      }
-      .brand {
-        display: flex;
-        align-items: center;
-        gap: 0.7rem;
-        min-width: 0;
-        font-weight: 640;
-        font-size: 1.0625rem;
-        letter-spacing: -0.015em;
-      }
-      .brand img {
-        width: 1.75rem;
-        height: 1.75rem;
       }
       .brand .model {
         padding-inline-start: 0.7rem;
@@ -59,13 +39,6 @@ export class App extends LitElement {
         line-height: 1.3;
         text-overflow: ellipsis;
         white-space: nowrap;
-      }
-      .buttons {
-        display: flex;
-        gap: 0.15rem;
-      }
-      a.quiet {
-        text-decoration: none;
       }
       main {
         position: relative;
@@ -123,11 +96,6 @@ export class App extends LitElement {
       tw-status {
         margin-top: 0.7rem;
         padding: 0 var(--gutter);
-      }
-      @media (max-width: 40rem) {
-        .brand span {
-          display: none;
-        }
       }
     `,
   ];

@@ -5,7 +5,7 @@ import "@awesome.me/webawesome/dist/components/icon/icon.js";
 import { LitElement, css, html, nothing } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { type Theme, chooseTheme, watchTheme } from "../theme";
-import { base, headerButtons, quietButtons } from "./shared";
+import { base, head, quietButtons } from "./shared";
 
 /** Pages by file. What asks for a model or a device in the address is kept where that page understands it. */
 const PAGES = {
@@ -26,31 +26,10 @@ export class Masthead extends LitElement {
   static override styles = [
     base,
     quietButtons,
-    headerButtons,
+    head,
     css`
       :host {
         display: block;
-      }
-      header {
-        display: flex;
-        align-items: center;
-        gap: 1rem;
-        padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
-      }
-      .brand {
-        display: flex;
-        align-items: center;
-        gap: 0.7rem;
-        flex: none;
-        color: inherit;
-        font-weight: 640;
-        font-size: 1.0625rem;
-        letter-spacing: -0.015em;
-        text-decoration: none;
-      }
-      .brand img {
-        width: 1.75rem;
-        height: 1.75rem;
       }
       h1 {
         margin: 0;
@@ -61,20 +40,6 @@ export class Masthead extends LitElement {
         font-size: 0.875rem;
         letter-spacing: 0;
         line-height: 1.3;
-      }
-      .buttons {
-        display: flex;
-        align-items: center;
-        gap: 0.15rem;
-        margin-inline-start: auto;
-      }
-      a.quiet {
-        text-decoration: none;
-      }
-      @media (max-width: 40rem) {
-        .brand span {
-          display: none;
-        }
       }
     `,
   ];

@@ -17,6 +17,9 @@ export const plotted = [
   `,
 ];
 
+/** What a {@link Plotted} itself does not settle. */
+export type PlotOptions = Omit<uPlot.Options, "width" | "height" | "legend">;
+
 export abstract class Plotted extends LitElement {
   @property() theme: "light" | "dark" = "light";
   @query(".plot") protected place!: HTMLElement;
@@ -44,7 +47,7 @@ export abstract class Plotted extends LitElement {
   }
 
   /** Draws anew. */
-  protected draw(options: Omit<uPlot.Options, "width" | "height" | "legend">, data: uPlot.AlignedData): void {
+  protected draw(options: PlotOptions, data: uPlot.AlignedData): void {
     this.erase();
     const width = Math.max(1, Math.floor(this.place.clientWidth));
     this.plot = new uPlot({ ...options, width, height: this.height, legend: { show: false } }, data, this.place);

@@ -57,8 +57,38 @@ export const quietButtons = css`
   }
 `;
 
-/** The same where they stand in a header: on narrow screens icons alone, large enough for a thumb. */
-export const headerButtons = css`
+/** A page's head: its name at one end, quiet buttons at the other. On narrow screens they are icons alone, large enough for a thumb. */
+export const head = css`
+  header {
+    display: flex;
+    align-items: center;
+    gap: 1rem;
+    padding: 0.7rem clamp(0.75rem, 2vw, 1.25rem);
+  }
+  .brand {
+    display: flex;
+    align-items: center;
+    gap: 0.7rem;
+    min-width: 0;
+    color: inherit;
+    font-weight: 640;
+    font-size: 1.0625rem;
+    letter-spacing: -0.015em;
+    text-decoration: none;
+  }
+  .brand img {
+    width: 1.75rem;
+    height: 1.75rem;
+  }
+  .buttons {
+    display: flex;
+    align-items: center;
+    gap: 0.15rem;
+    margin-inline-start: auto;
+  }
+  a.quiet {
+    text-decoration: none;
+  }
   @media (max-width: 40rem) {
     .quiet {
       width: 2.75rem;
@@ -66,7 +96,8 @@ export const headerButtons = css`
       justify-content: center;
       padding: 0;
     }
-    .quiet span {
+    .quiet span,
+    .brand span {
       display: none;
     }
   }

@@ -6,7 +6,7 @@ import type uPlot from "uplot";
 import { type Tried, sameVariant, variantWords } from "../../autotune/records";
 import { marks, micros } from "../../autotune/words";
 import { shade } from "../../tabs/palette";
-import { Plotted, plotted, pointing } from "../plotted";
+import { type PlotOptions, Plotted, plotted, pointing } from "../plotted";
 
 const HEIGHT = 220;
 
@@ -103,7 +103,7 @@ export class Scatter extends Plotted {
     ]);
   }
 
-  private options(least: number, most: number): Parameters<Plotted["draw"]>[0] {
+  private options(least: number, most: number): PlotOptions {
     const { axis } = this;
     const dots = (colour: string, size: number): uPlot.Series => ({
       stroke: colour,

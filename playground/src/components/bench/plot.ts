@@ -4,7 +4,7 @@ import { customElement, property } from "lit/decorators.js";
 import type { Figures } from "tilewright/bench";
 import { rate } from "../../figures";
 import { shade } from "../../tabs/palette";
-import { Plotted, plotted } from "../plotted";
+import { type PlotOptions, Plotted, plotted } from "../plotted";
 
 const HEIGHT = 220;
 
@@ -60,7 +60,7 @@ export class BenchPlot extends Plotted {
     this.draw(this.options(at, Math.max(...together)), [at, together, at.map((count) => count * each)]);
   }
 
-  private options(at: number[], highest: number): Parameters<Plotted["draw"]>[0] {
+  private options(at: number[], highest: number): PlotOptions {
     const { axis } = this;
     const accent = shade(0, this.theme);
     return {

@@ -10,7 +10,7 @@ import { type Following, Inspection } from "../../tabs/inspection";
 import { type Theme, watchTheme } from "../../theme";
 import "../loading";
 import "../masthead";
-import { base, headerButtons, quietButtons } from "../shared";
+import { base, head, quietButtons } from "../shared";
 import "../trouble";
 import { Watch } from "../watch";
 import "./blocks";
@@ -33,7 +33,7 @@ export class TabsPage extends LitElement {
   static override styles = [
     base,
     quietButtons,
-    headerButtons,
+    head,
     css`
       :host {
         display: block;

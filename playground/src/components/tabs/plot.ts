@@ -11,7 +11,7 @@ import { shade } from "../../tabs/palette";
 import type { StepRecord } from "tilewright";
 import { type Part, columns, scale } from "../../tabs/step-columns";
 import { STEPS_SHOWN, times } from "../../tabs/step-log";
-import { Plotted, plotted, pointing } from "../plotted";
+import { type PlotOptions, Plotted, plotted, pointing } from "../plotted";
 import { CELL_COLOURS } from "./cell";
 
 const HEIGHT = 190;
@@ -109,7 +109,7 @@ export class Plot extends Plotted {
     this.given = this.steps;
   }
 
-  private options(parts: readonly Part[]): Parameters<Plotted["draw"]>[0] {
+  private options(parts: readonly Part[]): PlotOptions {
     const { axis } = this;
     const bars = uPlot.paths.bars!({ size: [1, 24, 1], align: 0, gap: 1 });
     return {
