@@ -119,7 +119,7 @@ describe("a turn to tune", () => {
 
   test("comes at once where there are no locks, or none may be had", async () => {
     const refusing = { request: () => Promise.reject(new DOMException("no", "SecurityError")) };
-    (await new TuningStore().turn(refusing as unknown as LockManager))();
+    (await new TuningStore().turn(refusing))();
     (await new TuningStore().turn(undefined))();
   });
 });

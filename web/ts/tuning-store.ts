@@ -63,9 +63,14 @@ export class TuningStore {
   async turn(locks = ownLocks()): Promise<() => void> {
     if (!locks) return () => undefined;
     return new Promise((resolve) => {
-      const held = (): Promise<void> => new Promise((release) => resolve(release));
+      const held = (): Promise<void> =>
+        new Promise((release) => {
+          resolve(release);
+        });
       // A worker that may not have locks has no other to wait for.
-      locks.request(LOCK, held).catch(() => resolve(() => undefined));
+      locks.request(LOCK, held).catch(() => {
+        resolve(() => undefined);
+      });
     });
   }
 
