@@ -4,7 +4,7 @@
 //!
 //! - `simd`: sixteen lanes, by what the processor has
 //! - `packed`, `weights`: weights as the products read them
-//! - `tiles`, `input`: activations as products write and read them
+//! - `tiles`, `input`, `panels`: activations as products write and read them
 //! - `product`, `vector_math`: matrix products and what follows them
 //! - `kv_cache`, `attention`: keys and values in blocks, and attention over them
 //! - `stages`, `executor`: the program's operations, joined, and a step
@@ -20,6 +20,7 @@ mod executor;
 mod input;
 mod kv_cache;
 mod packed;
+mod panels;
 mod product;
 pub mod reference;
 mod self_check;
