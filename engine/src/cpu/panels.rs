@@ -51,7 +51,7 @@ pub(crate) struct PanelForms {
 #[derive(Default)]
 pub(crate) struct Panels {
     /// `[rows / 4, blocks]`, rows filled up with zeros; empty unless asked for.
-    panels: Vec<Panel>,
+    blocks: Vec<Panel>,
     /// Likewise.
     signs: Vec<Signs>,
     /// Blocks of a row.
@@ -66,14 +66,14 @@ impl Panels {
     pub(super) fn resize(&mut self, rows: usize, width: usize, forms: PanelForms) {
         let count = |wanted: bool| if wanted && rows >= LEAST { rows.div_ceil(PANEL) * width } else { 0 };
         self.width = width;
-        self.panels.resize(count(forms.panels), Panel::zeroed());
+        self.blocks.resize(count(forms.panels), Panel::zeroed());
         self.signs.resize(count(forms.signs), Signs::zeroed());
     }
 
     /// Room for each four rows, without end: empty where there are none.
     pub(super) fn of_rows(&mut self) -> impl Iterator<Item = OfRows<'_>> {
         let width = self.width.max(1);
-        let (mut panels, mut signs) = (self.panels.chunks_mut(width), self.signs.chunks_mut(width));
+        let (mut panels, mut signs) = (self.blocks.chunks_mut(width), self.signs.chunks_mut(width));
         std::iter::repeat_with(move || (panels.next().unwrap_or_default(), signs.next().unwrap_or_default()))
     }
 
@@ -81,7 +81,7 @@ impl Panels {
     #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<(&[Panel], &[Signs])> {
         let range = index * self.width..(index + 1) * self.width;
-        Some((self.panels.get(range.clone())?, self.signs.get(range).unwrap_or_default())).filter(|_| self.width > 0)
+        Some((self.blocks.get(range.clone())?, self.signs.get(range).unwrap_or_default())).filter(|_| self.width > 0)
     }
 }
 
