@@ -171,7 +171,7 @@ impl Kernel for Part<'_, '_, '_> {
         // [queries, blocks], in whole vectors
         let mut scores = vec![Vector::default(); rows.len() * heads * table.len()];
         let blocks = Blocks { cache, kv_head: *kv_head, table };
-        blocks.scores(simd, &queries, &mut scores);
+        blocks.scores(simd, &side_by_side(&queries, head_dim, S::QUERIES), &mut scores);
         // Of each query.
         let mut keys = Vec::with_capacity(rows.len() * heads);
         for (index, row) in rows.clone().enumerate() {
@@ -186,8 +186,24 @@ impl Kernel for Part<'_, '_, '_> {
         for out in out.chunks_exact_mut(attention.part_size()) {
             values.extend(out[..heads * width].chunks_exact_mut(width));
         }
+        let scores = side_by_side(bytemuck::cast_slice(&scores), table.len() * SLOTS, S::QUERIES);
         blocks.values(simd, &scores, &keys, &mut values);
     }
+}
+
+/// `[queries, width]`, a few at a time (`most`, and what is left), as `[width, those]`: what is needed at once lies side by side.
+#[inline(always)]
+fn side_by_side(queries: &[f32], width: usize, most: usize) -> Vec<f32> {
+    let mut out = vec![0.0; queries.len()];
+    for (some, out) in queries.chunks(most * width).zip(out.chunks_mut(most * width)) {
+        let count = some.len() / width;
+        for (index, query) in some.chunks_exact(width).enumerate() {
+            for (x, out) in query.iter().zip(out.chunks_exact_mut(count)) {
+                out[index] = *x;
+            }
+        }
+    }
+    out
 }
 
 /// Scores of so many keys become powers of e, relative to the largest score; returns that and their total.
@@ -225,83 +241,35 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    /// `queries` `[queries, head_dim]`, `out` `[queries, blocks]`.
+    /// `queries` are those of [`side_by_side`]; `out` `[queries, blocks]`.
     #[inline(always)]
     fn scores<S: Simd>(self, simd: S, queries: &[f32], out: &mut [Vector]) {
         let (blocks, head_dim) = (self.table.len(), self.cache.head_dim());
-        let count = queries.len() / head_dim;
-        for (pair, blocks_of_pair) in self.table.chunks(2).enumerate() {
-            let mut query = 0;
-            while query < count {
-                let queries = &queries[query * head_dim..];
-                let out = &mut out[query * blocks + pair * 2..];
-                query += match (S::QUERIES.min(count - query), blocks_of_pair) {
-                    (4, _) => self.some_scores::<S, 4>(simd, queries, blocks_of_pair, out),
-                    (3, _) => self.some_scores::<S, 3>(simd, queries, blocks_of_pair, out),
-                    (2, _) => self.some_scores::<S, 2>(simd, queries, blocks_of_pair, out),
-                    (_, [first, second]) => self.two_scores(simd, queries, [*first, *second], out),
-                    _ => self.some_scores::<S, 1>(simd, queries, blocks_of_pair, out),
-                };
-            }
-        }
-    }
-
-    /// Of `Q` queries with a block, and then the next.
-    #[inline(always)]
-    fn some_scores<S: Simd, const Q: usize>(
-        self,
-        simd: S,
-        queries: &[f32],
-        blocks: &[u32],
-        out: &mut [Vector],
-    ) -> usize {
-        let head_dim = self.cache.head_dim();
-        let queries: [&[f32]; Q] = std::array::from_fn(|query| &queries[query * head_dim..][..head_dim]);
-        for (index, block) in blocks.iter().enumerate() {
+        for (index, block) in self.table.iter().enumerate() {
             let keys = self.cache.key_block(self.kv_head, *block as usize).as_chunks::<LANES>().0;
-            let mut sums = [simd.splat(0.0); Q];
-            for (i, key) in keys.iter().enumerate() {
-                let key = simd.load(key);
-                for query in 0..Q {
-                    sums[query] = simd.mul_add(simd.splat(queries[query][i]), key, sums[query]);
+            for (first, queries) in queries.chunks(S::QUERIES * head_dim).enumerate() {
+                let out = &mut out[first * S::QUERIES * blocks + index..];
+                match queries.len() / head_dim {
+                    4 => some_scores::<S, 4>(simd, queries, keys, out, blocks),
+                    3 => some_scores::<S, 3>(simd, queries, keys, out, blocks),
+                    2 => some_scores::<S, 2>(simd, queries, keys, out, blocks),
+                    _ => some_scores::<S, 1>(simd, queries, keys, out, blocks),
                 }
             }
-            for (query, sum) in sums.into_iter().enumerate() {
-                simd.store(sum, &mut out[query * self.table.len() + index].0);
-            }
         }
-        Q
     }
 
-    /// Of a query with two blocks: one sum would wait for itself.
+    /// `scores` are those of [`side_by_side`], of `keys` `[queries]` each; `out` `[queries]` of `[value_width]`.
     #[inline(always)]
-    fn two_scores<S: Simd>(self, simd: S, query: &[f32], blocks: [u32; 2], out: &mut [Vector]) -> usize {
-        let [first, second] =
-            blocks.map(|block| self.cache.key_block(self.kv_head, block as usize).as_chunks::<LANES>().0);
-        let mut sums = [simd.splat(0.0); 2];
-        for ((first, second), x) in first.iter().zip(second).zip(query) {
-            let x = simd.splat(*x);
-            sums[0] = simd.mul_add(x, simd.load(first), sums[0]);
-            sums[1] = simd.mul_add(x, simd.load(second), sums[1]);
-        }
-        for (sum, out) in sums.into_iter().zip(out) {
-            simd.store(sum, &mut out.0);
-        }
-        1
-    }
-
-    /// `scores` `[queries, blocks]`, of `keys` `[queries]` each; `out` `[queries]` of `[value_width]`.
-    #[inline(always)]
-    fn values<S: Simd>(self, simd: S, scores: &[Vector], keys: &[usize], out: &mut [&mut [f32]]) {
-        let width = self.cache.value_width();
+    fn values<S: Simd>(self, simd: S, scores: &[f32], keys: &[usize], out: &mut [&mut [f32]]) {
+        let vectors = self.cache.value_width() / LANES;
+        let width = self.table.len() * SLOTS;
         let mut at = 0;
-        while at < width {
-            let two = S::VALUES > 1 && width - at >= 2 * LANES;
-            let mut query = 0;
-            while query < keys.len() {
-                let scores = &scores[query * self.table.len()..];
-                let (keys, out) = (&keys[query..], &mut out[query..]);
-                query += match (S::QUERIES.min(keys.len()), two) {
+        while at < vectors {
+            let two = S::VALUES > 1 && vectors - at >= 2;
+            let queries = keys.chunks(S::QUERIES).zip(out.chunks_mut(S::QUERIES));
+            for ((keys, out), scores) in queries.zip(scores.chunks(S::QUERIES * width)) {
+                match (keys.len(), two) {
                     (4, true) => self.some_values::<S, 4, 2>(simd, scores, keys, at, out),
                     (4, false) => self.some_values::<S, 4, 1>(simd, scores, keys, at, out),
                     (3, true) => self.some_values::<S, 3, 2>(simd, scores, keys, at, out),
@@ -310,55 +278,72 @@ impl Blocks<'_> {
                     (2, false) => self.some_values::<S, 2, 1>(simd, scores, keys, at, out),
                     (_, true) => self.some_values::<S, 1, 2>(simd, scores, keys, at, out),
                     (_, false) => self.some_values::<S, 1, 1>(simd, scores, keys, at, out),
-                };
+                }
             }
-            at += if two { 2 * LANES } else { LANES };
+            at += if two { 2 } else { 1 };
         }
     }
 
-    /// `V` vectors of the values from element `at` on, for `Q` queries.
+    /// `V` vectors of the values from vector `at` on, for `Q` queries.
     #[inline(always)]
     fn some_values<S: Simd, const Q: usize, const V: usize>(
         self,
         simd: S,
-        scores: &[Vector],
+        scores: &[f32],
         keys: &[usize],
         at: usize,
         out: &mut [&mut [f32]],
-    ) -> usize {
-        let (blocks, width) = (self.table.len(), self.cache.value_width());
-        let scores: [&[Vector]; Q] = std::array::from_fn(|query| &scores[query * blocks..][..blocks]);
+    ) {
+        let vectors = self.cache.value_width() / LANES;
+        let scores = scores.as_chunks::<Q>().0;
         let mut sums = [[simd.splat(0.0); V]; Q];
         // What a row may not look at isn't multiplied with zero: it might be no number.
-        let common = keys[..Q].iter().copied().fold(PART, usize::min);
-        for (index, block) in self.table[..common.div_ceil(SLOTS)].iter().enumerate() {
-            let values = self.cache.value_block(self.kv_head, *block as usize);
-            let slots = (common - index * SLOTS).min(SLOTS);
-            for (slot, values) in values.chunks_exact(width).take(slots).enumerate() {
-                let values = values[at..].as_chunks::<LANES>().0;
+        let common = keys.iter().copied().fold(PART, usize::min);
+        for (block, scores) in self.table.iter().zip(scores[..common].chunks(SLOTS)) {
+            let values = self.cache.value_block(self.kv_head, *block as usize).as_chunks::<LANES>().0;
+            for (values, scores) in values.chunks_exact(vectors).zip(scores) {
+                let Some(values) = values.get(at..).and_then(<[_]>::first_chunk::<V>) else { continue };
                 for v in 0..V {
                     let value = simd.load(&values[v]);
                     for query in 0..Q {
-                        let score = simd.splat(scores[query][index].0[slot]);
-                        sums[query][v] = simd.mul_add(score, value, sums[query][v]);
+                        sums[query][v] = simd.mul_add(simd.splat(scores[query]), value, sums[query][v]);
                     }
                 }
             }
         }
-        for query in 0..Q {
-            for key in common..keys[query] {
+        for ((query, out), keys) in out.iter_mut().enumerate().zip(keys) {
+            for key in common..*keys {
                 let values = self.cache.value_block(self.kv_head, self.table[key / SLOTS] as usize);
-                let values = values[key % SLOTS * width + at..].as_chunks::<LANES>().0;
-                let score = simd.splat(scores[query][key / SLOTS].0[key % SLOTS]);
+                let values = &values.as_chunks::<LANES>().0[key % SLOTS * vectors + at..];
                 for v in 0..V {
+                    let score = simd.splat(scores[key][query]);
                     sums[query][v] = simd.mul_add(score, simd.load(&values[v]), sums[query][v]);
                 }
             }
-            let out = out[query][at..].as_chunks_mut::<LANES>().0;
-            for (sum, out) in sums[query].into_iter().zip(out) {
+            for (sum, out) in sums[query].into_iter().zip(&mut out.as_chunks_mut::<LANES>().0[at..]) {
                 simd.store(sum, out);
             }
         }
-        Q
+    }
+}
+
+/// The scores of `Q` queries, `[head_dim, Q]`, with the keys of a block; `stride` from one query's to the next one's.
+#[inline(always)]
+fn some_scores<S: Simd, const Q: usize>(
+    simd: S,
+    queries: &[f32],
+    keys: &[[f32; LANES]],
+    out: &mut [Vector],
+    stride: usize,
+) {
+    let mut sums = [simd.splat(0.0); Q];
+    for (key, queries) in keys.iter().zip(queries.as_chunks::<Q>().0) {
+        let key = simd.load(key);
+        for query in 0..Q {
+            sums[query] = simd.mul_add(simd.splat(queries[query]), key, sums[query]);
+        }
+    }
+    for (sum, out) in sums.into_iter().zip(out.iter_mut().step_by(stride)) {
+        simd.store(sum, &mut out.0);
     }
 }
