@@ -11,6 +11,7 @@
 //! prompt of 1 000 tokens.
 
 use super::kv_cache::{KvCache, SLOTS, columns, rotate};
+use super::room::Room;
 use super::simd::{Isa, Kernel, LANES, Simd};
 use super::threads::Threads;
 use super::tiles::{TileRows, Vector};
@@ -158,7 +159,13 @@ impl Kernel for Part<'_, '_, '_> {
 
         let pairs = config.rope.dims as usize / 2;
         let scale = attention_scale(config);
-        let mut queries = vec![0.0; rows.len() * heads * head_dim];
+        let count = rows.len() * heads;
+        let mut room = Room::take();
+        let ([queries, beside], scores) = room.parts(
+            [count * head_dim, count * head_dim.max(table.len() * SLOTS)],
+            // [queries, blocks], in whole vectors
+            count * table.len(),
+        );
         for (row, queries) in rows.clone().zip(queries.chunks_exact_mut(heads * head_dim)) {
             columns(query, row, *kv_head * heads * head_dim, queries);
             for query in queries.chunks_exact_mut(head_dim) {
@@ -168,12 +175,10 @@ impl Kernel for Part<'_, '_, '_> {
                 }
             }
         }
-        // [queries, blocks], in whole vectors
-        let mut scores = vec![Vector::default(); rows.len() * heads * table.len()];
         let blocks = Blocks { cache, kv_head: *kv_head, table };
-        blocks.scores(simd, &side_by_side(&queries, head_dim, S::QUERIES), &mut scores);
+        blocks.scores(simd, side_by_side(queries, head_dim, S::QUERIES, beside), scores);
         // Of each query.
-        let mut keys = Vec::with_capacity(rows.len() * heads);
+        let mut keys = Vec::with_capacity(count);
         for (index, row) in rows.clone().enumerate() {
             let stats = &mut out[index * attention.part_size() + heads * width..][..2 * heads];
             for head in 0..heads {
@@ -182,19 +187,20 @@ impl Kernel for Part<'_, '_, '_> {
                 keys.push(keys_of(row));
             }
         }
-        let mut values: Vec<&mut [f32]> = Vec::with_capacity(rows.len() * heads);
+        let mut values: Vec<&mut [f32]> = Vec::with_capacity(count);
         for out in out.chunks_exact_mut(attention.part_size()) {
             values.extend(out[..heads * width].chunks_exact_mut(width));
         }
-        let scores = side_by_side(bytemuck::cast_slice(&scores), table.len() * SLOTS, S::QUERIES);
-        blocks.values(simd, &scores, &keys, &mut values);
+        let scores = side_by_side(bytemuck::cast_slice(scores), table.len() * SLOTS, S::QUERIES, beside);
+        blocks.values(simd, scores, &keys, &mut values);
+        room.give_back();
     }
 }
 
 /// `[queries, width]`, a few at a time (`most`, and what is left), as `[width, those]`: what is needed at once lies side by side.
 #[inline(always)]
-fn side_by_side(queries: &[f32], width: usize, most: usize) -> Vec<f32> {
-    let mut out = vec![0.0; queries.len()];
+fn side_by_side<'a>(queries: &[f32], width: usize, most: usize, out: &'a mut [f32]) -> &'a [f32] {
+    let out = &mut out[..queries.len()];
     for (some, out) in queries.chunks(most * width).zip(out.chunks_mut(most * width)) {
         let count = some.len() / width;
         for (index, query) in some.chunks_exact(width).enumerate() {

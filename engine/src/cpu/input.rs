@@ -7,6 +7,7 @@
 
 use super::packed::BLOCK;
 use super::panels::{self, PANEL, Panels};
+use super::room::Room;
 use super::simd::{Isa, Kernel, LANES, Simd};
 use super::threads::Threads;
 use super::tiles::{TileRows, Vector};
@@ -164,13 +165,17 @@ impl Kernel for Quantized<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let blocks = self.cols.div_ceil(BLOCK);
-        let mut elements = vec![Vector::default(); blocks * 2];
+        let mut room = Room::take();
+        let (_, elements) = room.parts([0; 2], blocks * 2);
+        // A block is filled up with zeros, whatever the last piece of work left here.
+        elements[(blocks * 2).saturating_sub(2)..].fill(Vector::default());
         for (row, out) in self.out.chunks_exact_mut(blocks).enumerate() {
-            read_row(simd, self.source, self.first + row, self.cols, &mut elements);
+            read_row(simd, self.source, self.first + row, self.cols, elements);
             for (out, pair) in out.iter_mut().zip(elements.chunks_exact(2)) {
                 *out = quantize(simd, simd.load(&pair[0].0), simd.load(&pair[1].0));
             }
         }
+        room.give_back();
     }
 }
 
@@ -188,12 +193,13 @@ impl Kernel for Floats<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let mut elements = vec![Vector::default(); self.cols.div_ceil(LANES)];
+        let mut room = Room::take();
+        let (_, elements) = room.parts([0; 2], self.cols.div_ceil(LANES));
         for (row, out) in self.out.chunks_exact_mut(self.cols).enumerate() {
-            read_row(simd, self.source, self.first + row, self.cols, &mut elements);
-            let elements: &[f32] = bytemuck::cast_slice(&elements);
-            out.copy_from_slice(&elements[..self.cols]);
+            read_row(simd, self.source, self.first + row, self.cols, elements);
+            out.copy_from_slice(&bytemuck::cast_slice(elements)[..self.cols]);
         }
+        room.give_back();
     }
 }
 

@@ -8,7 +8,7 @@
 //! - `product`, `vector_math`: matrix products and what follows them
 //! - `kv_cache`, `attention`: keys and values in blocks, and attention over them
 //! - `stages`, `executor`: the program's operations, joined, and a step
-//! - `threads`: who computes
+//! - `threads`, `room`: who computes, and with what room
 //! - `self_check`: whether vectors compute what they should
 //!
 //! [`CpuReference`](reference::CpuReference) carries out the same program with the kernels' twins, to be read and to be compared with.
@@ -23,6 +23,7 @@ mod packed;
 mod panels;
 mod product;
 pub mod reference;
+mod room;
 mod self_check;
 mod simd;
 mod stages;

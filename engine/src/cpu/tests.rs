@@ -168,6 +168,19 @@ fn norms_are_the_twins_and_quantized_within_half_a_step() {
 }
 
 #[test]
+fn a_row_is_filled_up_with_zeros_whatever_was_computed_before() {
+    let threads = Threads::new(Some(1));
+    let mut input = Input::default();
+    let forms = Forms { four: true, ..Forms::default() };
+    for cols in [576, 40, 33, 20, 1] {
+        let data = noise(cols, 1);
+        input.fill(Isa::detect(), &threads, forms, (1, cols), Source::Plain(&data));
+        let behind = input.row_blocks(0).iter().flat_map(|block| block.codes).skip(cols);
+        assert!(behind.into_iter().all(|code| code == 0), "{cols}");
+    }
+}
+
+#[test]
 fn a_block_that_is_not_finite_makes_all_its_products_nan() {
     let threads = Threads::new(Some(1));
     let format = WeightFormat::Quantized(Quantization { bits: 4, group: 32, mins: true });
