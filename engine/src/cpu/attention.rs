@@ -19,6 +19,7 @@ use super::vector_math::exp;
 use crate::graph::StepData;
 use crate::kernels::attention::attention_scale;
 use crate::model::ModelConfig;
+use std::array::from_fn;
 use std::ops::Range;
 
 /// Keys of a part.
@@ -162,7 +163,7 @@ impl Kernel for Part<'_, '_, '_> {
         let count = rows.len() * heads;
         let mut room = Room::take();
         let ([queries, beside], scores) = room.parts(
-            [count * head_dim, count * head_dim.max(table.len() * SLOTS)],
+            [count * head_dim; 2],
             // [queries, blocks], in whole vectors
             count * table.len(),
         );
@@ -176,7 +177,15 @@ impl Kernel for Part<'_, '_, '_> {
             }
         }
         let blocks = Blocks { cache, kv_head: *kv_head, table };
-        blocks.scores(simd, side_by_side(queries, head_dim, S::QUERIES, beside), scores);
+        for (some, out) in queries.chunks(S::QUERIES * head_dim).zip(beside.chunks_mut(S::QUERIES * head_dim)) {
+            match some.len() / head_dim {
+                4 => side_by_side::<4>(some, head_dim, out),
+                3 => side_by_side::<3>(some, head_dim, out),
+                2 => side_by_side::<2>(some, head_dim, out),
+                _ => side_by_side::<1>(some, head_dim, out),
+            }
+        }
+        blocks.scores(simd, beside, scores);
         // Of each query.
         let mut keys = Vec::with_capacity(count);
         for (index, row) in rows.clone().enumerate() {
@@ -191,25 +200,19 @@ impl Kernel for Part<'_, '_, '_> {
         for out in out.chunks_exact_mut(attention.part_size()) {
             values.extend(out[..heads * width].chunks_exact_mut(width));
         }
-        let scores = side_by_side(bytemuck::cast_slice(scores), table.len() * SLOTS, S::QUERIES, beside);
         blocks.values(simd, scores, &keys, &mut values);
         room.give_back();
     }
 }
 
-/// `[queries, width]`, a few at a time (`most`, and what is left), as `[width, those]`: what is needed at once lies side by side.
+/// `[Q, width]` as `[width, Q]`: what is multiplied with one element of a key lies side by side.
 #[inline(always)]
-fn side_by_side<'a>(queries: &[f32], width: usize, most: usize, out: &'a mut [f32]) -> &'a [f32] {
-    let out = &mut out[..queries.len()];
-    for (some, out) in queries.chunks(most * width).zip(out.chunks_mut(most * width)) {
-        let count = some.len() / width;
-        for (index, query) in some.chunks_exact(width).enumerate() {
-            for (x, out) in query.iter().zip(out.chunks_exact_mut(count)) {
-                out[index] = *x;
-            }
+fn side_by_side<const Q: usize>(queries: &[f32], width: usize, out: &mut [f32]) {
+    for (index, query) in queries.chunks_exact(width).enumerate() {
+        for (x, out) in query.iter().zip(out[index..].iter_mut().step_by(Q)) {
+            *out = *x;
         }
     }
-    out
 }
 
 /// Scores of so many keys become powers of e, relative to the largest score; returns that and their total.
@@ -247,7 +250,7 @@ struct Blocks<'a> {
 }
 
 impl Blocks<'_> {
-    /// `queries` are those of [`side_by_side`]; `out` `[queries, blocks]`.
+    /// `queries` as [`side_by_side`] puts some at a time; `out` `[queries, blocks]`.
     #[inline(always)]
     fn scores<S: Simd>(self, simd: S, queries: &[f32], out: &mut [Vector]) {
         let (blocks, head_dim) = (self.table.len(), self.cache.head_dim());
@@ -265,16 +268,15 @@ impl Blocks<'_> {
         }
     }
 
-    /// `scores` are those of [`side_by_side`], of `keys` `[queries]` each; `out` `[queries]` of `[value_width]`.
+    /// `scores` `[queries, blocks]`, of `keys` `[queries]` each; `out` `[queries]` of `[value_width]`.
     #[inline(always)]
-    fn values<S: Simd>(self, simd: S, scores: &[f32], keys: &[usize], out: &mut [&mut [f32]]) {
+    fn values<S: Simd>(self, simd: S, scores: &[Vector], keys: &[usize], out: &mut [&mut [f32]]) {
         let vectors = self.cache.value_width() / LANES;
-        let width = self.table.len() * SLOTS;
         let mut at = 0;
         while at < vectors {
             let two = S::VALUES > 1 && vectors - at >= 2;
             let queries = keys.chunks(S::QUERIES).zip(out.chunks_mut(S::QUERIES));
-            for ((keys, out), scores) in queries.zip(scores.chunks(S::QUERIES * width)) {
+            for ((keys, out), scores) in queries.zip(scores.chunks(S::QUERIES * self.table.len())) {
                 match (keys.len(), two) {
                     (4, true) => self.some_values::<S, 4, 2>(simd, scores, keys, at, out),
                     (4, false) => self.some_values::<S, 4, 1>(simd, scores, keys, at, out),
@@ -295,35 +297,39 @@ impl Blocks<'_> {
     fn some_values<S: Simd, const Q: usize, const V: usize>(
         self,
         simd: S,
-        scores: &[f32],
+        scores: &[Vector],
         keys: &[usize],
         at: usize,
         out: &mut [&mut [f32]],
     ) {
         let vectors = self.cache.value_width() / LANES;
-        let scores = scores.as_chunks::<Q>().0;
         let mut sums = [[simd.splat(0.0); V]; Q];
         // What a row may not look at isn't multiplied with zero: it might be no number.
         let common = keys.iter().copied().fold(PART, usize::min);
-        for (block, scores) in self.table.iter().zip(scores[..common].chunks(SLOTS)) {
-            let values = self.cache.value_block(self.kv_head, *block as usize).as_chunks::<LANES>().0;
-            for (values, scores) in values.chunks_exact(vectors).zip(scores) {
+        for (index, block) in self.table[..common.div_ceil(SLOTS)].iter().enumerate() {
+            let scores: [&[f32; SLOTS]; Q] = from_fn(|query| &scores[query * self.table.len() + index].0);
+            let rows = self.cache.value_block(self.kv_head, *block as usize).as_chunks::<LANES>().0;
+            let rows = rows.chunks_exact(vectors).take(common - index * SLOTS);
+            for (values, slot) in rows.zip(0..SLOTS) {
                 let Some(values) = values.get(at..).and_then(<[_]>::first_chunk::<V>) else { continue };
                 for v in 0..V {
                     let value = simd.load(&values[v]);
                     for query in 0..Q {
-                        sums[query][v] = simd.mul_add(simd.splat(scores[query]), value, sums[query][v]);
+                        sums[query][v] = simd.mul_add(simd.splat(scores[query][slot]), value, sums[query][v]);
                     }
                 }
             }
         }
         for ((query, out), keys) in out.iter_mut().enumerate().zip(keys) {
-            for key in common..*keys {
-                let values = self.cache.value_block(self.kv_head, self.table[key / SLOTS] as usize);
-                let values = &values.as_chunks::<LANES>().0[key % SLOTS * vectors + at..];
-                for v in 0..V {
-                    let score = simd.splat(scores[key][query]);
-                    sums[query][v] = simd.mul_add(score, simd.load(&values[v]), sums[query][v]);
+            for (index, block) in self.table[..keys.div_ceil(SLOTS)].iter().enumerate().skip(common / SLOTS) {
+                let rows = self.cache.value_block(self.kv_head, *block as usize).as_chunks::<LANES>().0;
+                let slots = common.saturating_sub(index * SLOTS)..(keys - index * SLOTS).min(SLOTS);
+                for slot in slots {
+                    let score = simd.splat(scores[query * self.table.len() + index].0[slot]);
+                    for v in 0..V {
+                        let value = simd.load(&rows[slot * vectors + at + v]);
+                        sums[query][v] = simd.mul_add(score, value, sums[query][v]);
+                    }
                 }
             }
             for (sum, out) in sums[query].into_iter().zip(&mut out.as_chunks_mut::<LANES>().0[at..]) {
