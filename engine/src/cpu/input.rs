@@ -120,19 +120,19 @@ impl Input {
         self.panels.resize(rows, blocks, isa.panel_forms(forms));
         self.floats.resize(if forms.dense { rows * cols } else { 0 }, 0.0);
         if quantized {
-            let panels = self.panels.of_rows();
-            let mut fours: Vec<_> = self.blocks.chunks_mut(PANEL * blocks).zip(panels).collect();
-            threads.units_mut(&mut fours, 1, &|index, four| {
-                for (out, (panels, signs)) in four {
-                    isa.run(Quantized { source, first: index * PANEL, cols, out });
-                    panels::write((panels, signs), out);
+            threads.pieces_mut(&mut self.blocks, blocks, &|first, out| {
+                isa.run(Quantized { source, first, cols, out });
+            });
+            let rows = self.blocks.chunks(PANEL * blocks);
+            let mut fours: Vec<_> = self.panels.of_rows().zip(rows).collect();
+            threads.units_mut(&mut fours, 1, &|_, four| {
+                for (panels, rows) in four {
+                    panels::write(panels, rows);
                 }
             });
         }
         if forms.dense {
-            threads.units_mut(&mut self.floats, PANEL * cols, &|index, out| {
-                isa.run(Floats { source, first: index * PANEL, cols, out });
-            });
+            threads.pieces_mut(&mut self.floats, cols, &|first, out| isa.run(Floats { source, first, cols, out }));
         }
     }
 

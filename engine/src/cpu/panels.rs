@@ -70,11 +70,11 @@ impl Panels {
         self.signs.resize(count(forms.signs), Signs::zeroed());
     }
 
-    /// Room for each four rows, without end: empty where there are none.
+    /// Room for each four rows; nothing where there are no panels.
     pub(super) fn of_rows(&mut self) -> impl Iterator<Item = OfRows<'_>> {
         let width = self.width.max(1);
-        let (mut panels, mut signs) = (self.blocks.chunks_mut(width), self.signs.chunks_mut(width));
-        std::iter::repeat_with(move || (panels.next().unwrap_or_default(), signs.next().unwrap_or_default()))
+        let mut signs = self.signs.chunks_mut(width);
+        self.blocks.chunks_mut(width).map(move |panels| (panels, signs.next().unwrap_or_default()))
     }
 
     /// The panels of four rows from `4 * index` on; `None` where there are none.
@@ -86,10 +86,7 @@ impl Panels {
 }
 
 /// Writes up to four rows, `[rows, blocks]`.
-pub(super) fn write((panels, signs): OfRows<'_>, blocks: &[ActivationBlock]) {
-    if panels.is_empty() {
-        return;
-    }
+pub(super) fn write((panels, signs): &mut OfRows<'_>, blocks: &[ActivationBlock]) {
     let width = panels.len();
     if blocks.len() < PANEL * width {
         panels.fill(Panel::zeroed());
