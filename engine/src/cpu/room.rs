@@ -1,7 +1,7 @@
 //! Room for a piece of work, kept by each thread from one to the next.
 //!
-//! A piece needs a few KiB and takes some ten microseconds. Asking for that much memory and zeroing it takes two, in a browser, whose
-//! `memory.fill` isn't made for a few KiB: half of attention's time was that.
+//! A piece needs a few KiB and takes some ten microseconds, in which asking for memory and zeroing it shows: of a prompt of 1 000 tokens
+//! in a browser attention's share was 38 % with it and is 33 % without.
 
 use super::tiles::Vector;
 use std::cell::Cell;

@@ -262,6 +262,8 @@ impl Isa {
             neon::Neon::detect().map(Self::Neon),
             #[cfg(target_arch = "aarch64")]
             neon::Neon::detect_dot().map(Self::NeonDot),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Some(Self::Wasm(wasm::Wasm::seven_bits())),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Some(Self::Wasm(wasm::Wasm::detect())),
         ];
@@ -289,6 +291,11 @@ impl Isa {
             }
         }
         if self.run(Fused) { Self::Fused(scalar::Scalar) } else { Self::without_vectors() }
+    }
+
+    /// Has it vectors?
+    pub(crate) fn has_vectors(self) -> bool {
+        !matches!(self, Self::Scalar(_) | Self::Fused(_))
     }
 
     /// The same, or one in which scales and minima may be anything.

@@ -119,7 +119,7 @@ fn sdot(sum: I, codes: B, activations: B) -> I {
         }
         sum
     };
-    four!(|sum, codes, activations| dot(sum, codes, activations))
+    [0, 1, 2, 3].map(|i| dot(sum[i], codes[i], activations[i]))
 }
 
 impl<const DOT: bool> Simd for Neon<DOT> {
@@ -186,8 +186,7 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     }
     #[inline(always)]
     fn mul_add(self, a: F, b: F, c: F) -> F {
-        let fused = |i: usize| intrinsic!(vfmaq_f32(c[i], a[i], b[i]));
-        [fused(0), fused(1), fused(2), fused(3)]
+        four!(|a, b, c| vfmaq_f32(c, a, b))
     }
     #[inline(always)]
     fn div(self, a: F, b: F) -> F {

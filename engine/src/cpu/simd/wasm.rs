@@ -172,6 +172,12 @@ impl Wasm {
         sums.map(|sum| [sum, zero])
     }
 
+    /// With nothing but what is so everywhere.
+    #[cfg(target_feature = "relaxed-simd")]
+    pub(super) fn seven_bits() -> Self {
+        Self { operand: SecondOperand::SevenBits }
+    }
+
     /// As it is here.
     pub(super) fn detect() -> Self {
         Self {
