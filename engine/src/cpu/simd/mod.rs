@@ -21,6 +21,8 @@ mod avx512;
 mod neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
 mod panels;
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+mod relaxed;
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;

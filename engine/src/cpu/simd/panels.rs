@@ -15,7 +15,7 @@
 //!   again an instruction a load. Constants come from memory, for V8 puts them together with three instructions wherever they are used.
 //!
 //! The instruction multiplies signed bytes with 7 bits. 4-bit codes are the latter. What it does with 8 bits is the machine's choice, and
-//! the same for as long as the machine runs, so it is found out ([`SecondOperand`]): where they are unsigned, codes are moved
+//! the same for as long as the machine runs, so it is found out ([`SecondOperand`](super::relaxed::SecondOperand)): where they are unsigned, codes are moved
 //! up by 128, which costs an instruction for four dot products; where they are signed, nothing. Where they are neither, the activations
 //! are the 7 bits: those above zero and those below it lie apart ([`Signs`]), each zero where the other isn't, and all is multiplied
 //! twice.
@@ -25,16 +25,16 @@
 //! four: 13.9, but 10.0 instead of 11.0 with four rows, as it loads twice as much. This: 13.8, and 16.3 without minima.
 #![allow(unsafe_code, reason = "intrinsics")]
 
+use super::relaxed::SecondOperand;
 use super::wasm::PLACED_HALF;
-use crate::cpu::input::Forms;
 use crate::cpu::packed::{BlockParts, TILE};
-use crate::cpu::panels::{Lanes, PANEL, Panel, PanelForms, Signs};
+use crate::cpu::panels::{Lanes, PANEL, Panel, Signs};
 use crate::cpu::tiles::Vector;
 use bytemuck::Pod;
 use std::arch::wasm32::{
-    f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_relaxed_madd, f32x4_splat, i8x16_splat,
-    i32x4_extract_lane, i32x4_load_extend_i16x4, i32x4_relaxed_dot_i8x16_i7x16_add, i32x4_shl, i32x4_splat, i32x4_sub,
-    u8x16_splat, u16x8_shr, unreachable, v128, v128_and, v128_load, v128_xor,
+    f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_relaxed_madd, f32x4_splat, i32x4_load_extend_i16x4,
+    i32x4_relaxed_dot_i8x16_i7x16_add, i32x4_shl, i32x4_splat, i32x4_sub, u8x16_splat, u16x8_shr, unreachable, v128,
+    v128_and, v128_load, v128_xor,
 };
 use std::array::from_fn;
 use std::hint::black_box;
@@ -42,36 +42,6 @@ use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
 /// Rows that pass all tiles of a piece of work before the next ones do.
 pub(super) const ROWS: usize = 16;
-
-/// How the instruction takes its second operand where that has eight bits: by the standard it may be any of these, and always the same
-/// one on a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SecondOperand {
-    /// 0..=255 (AVX-VNNI)
-    Unsigned,
-    /// -128..=127 (AArch64, AVX-VNNI-INT8)
-    Signed,
-    /// Or it is not to be relied on: sums of two products that end at 16 bits (`pmaddubsw`).
-    SevenBits,
-}
-
-impl SecondOperand {
-    /// As it is here.
-    pub(super) fn detect() -> Self {
-        let [first, second] = black_box([127_i8, -56]);
-        let dot = i32x4_relaxed_dot_i8x16_i7x16_add(i8x16_splat(first), i8x16_splat(second), i32x4_splat(0));
-        match i32x4_extract_lane::<0>(dot) {
-            sum if sum == 4 * 127 * 200 => Self::Unsigned,
-            sum if sum == 4 * 127 * -56 => Self::Signed,
-            _ => Self::SevenBits,
-        }
-    }
-
-    /// What is made of rows for kernels that multiply them so.
-    pub(super) fn forms(self, forms: Forms) -> PanelForms {
-        PanelForms { panels: forms.four || forms.eight, signs: forms.eight && self == Self::SevenBits }
-    }
-}
 
 /// The sums of a tile with the rows of panels, added to `sums`.
 #[inline(always)]

@@ -1,14 +1,16 @@
 //! Four registers of 128 bits.
 //!
 //! With relaxed SIMD, `i32x4.relaxed_dot_i8x16_i7x16_add` is one instruction on processors that have a dot product. Its second
-//! operand has seven bits, where it means the same everywhere: 4-bit codes fit, and signed bytes are multiplied as two
-//! nibbles of code + 128. Without, products are widened: those of 4-bit codes stay in 16 bits for a whole block (at most
+//! operand has seven bits, where it means the same everywhere: 4-bit codes fit; of signed bytes see `relaxed.rs`. Without, products are widened: those of 4-bit codes stay in 16 bits for a whole block (at most
 //! 8 * 15 * 127), and signed bytes are multiplied in pairs of 16 bits.
 #![allow(unsafe_code, reason = "intrinsics")]
 
-#[cfg(target_feature = "relaxed-simd")]
-use super::panels::{self, SecondOperand};
 use super::{Kernel, LANES, Simd};
+#[cfg(target_feature = "relaxed-simd")]
+use super::{
+    panels,
+    relaxed::{self, SecondOperand},
+};
 #[cfg(target_feature = "relaxed-simd")]
 use crate::cpu::{
     input::Forms,
@@ -120,13 +122,6 @@ fn widened(from: &[u8; 32]) -> V {
     ]
 }
 
-#[cfg(target_feature = "relaxed-simd")]
-#[inline(always)]
-fn load16(from: &[u8; 16]) -> v128 {
-    // SAFETY: the array has 16 bytes; a load needs no alignment.
-    unsafe { v128_load(from.as_ptr().cast()) }
-}
-
 /// Of a half that is widened with its sign and shifted by 13: the bits that are in their places then, and 2^112 as bits of an f32,
 /// by which its exponent is too small.
 pub(super) const PLACED_HALF: [i32; 2] = [0x8fff_e000_u32 as i32, (127 + 112) << 23];
@@ -142,7 +137,7 @@ fn load_scales(from: &[u8; 8]) -> v128 {
 
 /// Four activations, four times.
 #[inline(always)]
-fn splat4(from: &[i8; 4]) -> v128 {
+pub(super) fn splat4(from: &[i8; 4]) -> v128 {
     // SAFETY: the array has four bytes; a load needs no alignment.
     unsafe { v128_load32_splat(from.as_ptr().cast()) }
 }
@@ -155,23 +150,6 @@ fn pairwise(a: v128, b: v128) -> v128 {
 }
 
 impl Wasm {
-    /// Of bytes of weights that are multiplied as they are.
-    #[cfg(target_feature = "relaxed-simd")]
-    #[inline(always)]
-    fn whole_dots<const M: usize>(self, codes: &[[u8; 64]], activations: [&[[i8; 4]]; M]) -> [[V; 2]; M] {
-        let up = u8x16_splat(if self.operand == SecondOperand::Unsigned { 128 } else { 0 });
-        let zero = [i32x4_splat(0); 4];
-        let mut sums = [zero; M];
-        for (four, codes) in codes.iter().enumerate() {
-            let codes = load(codes);
-            let codes = four!(|codes| v128_xor(codes, up));
-            for m in 0..M {
-                sums[m] = self.four_add(sums[m], codes, [splat4(&activations[m][four]); 4]);
-            }
-        }
-        sums.map(|sum| [sum, zero])
-    }
-
     /// With nothing but what is so everywhere.
     #[cfg(target_feature = "relaxed-simd")]
     pub(super) fn seven_bits() -> Self {
@@ -426,29 +404,10 @@ impl Simd for Wasm {
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
     fn eight_dots<const M: usize>(self, codes: &[[u8; 64]], activations: [&[[i8; 4]]; M]) -> [[V; 2]; M] {
-        if self.operand != SecondOperand::SevenBits {
-            return self.whole_dots(codes, activations);
+        match self.operand {
+            SecondOperand::SevenBits => relaxed::nibble_dots(codes, activations),
+            operand => relaxed::byte_dots(operand, codes, activations),
         }
-        // One vector of the four at a time: two sums of each of four rows are as many as there is room for.
-        let dot = i32x4_relaxed_dot_i8x16_i7x16_add;
-        let mut sums = [[[i32x4_splat(0); 4]; 2]; M];
-        for v in 0..4 {
-            let mut part = [[i32x4_splat(0); 2]; M];
-            for (four, codes) in codes.iter().enumerate() {
-                let (vectors, _) = codes.as_chunks();
-                let unsigned = v128_xor(load16(&vectors[v]), u8x16_splat(128));
-                let [high, low] =
-                    [v128_and(u16x8_shr(unsigned, 4), u8x16_splat(15)), v128_and(unsigned, u8x16_splat(15))];
-                for m in 0..M {
-                    let four_times = splat4(&activations[m][four]);
-                    part[m] = [dot(four_times, high, part[m][0]), dot(four_times, low, part[m][1])];
-                }
-            }
-            for m in 0..M {
-                (sums[m][0][v], sums[m][1][v]) = (part[m][0], part[m][1]);
-            }
-        }
-        sums
     }
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
