@@ -1,9 +1,8 @@
 //! Rows of activations side by side, for processors that multiply several rows otherwise than one.
 //!
 //! A panel is a block of four rows: each four activations four times over, as a register of 128 bits holds them, and scales and
-//! sums likewise. It is six times a block's size, and takes a fiftieth of the time of a product to make, once an operation, by the
-//! thread that rounds the rows. (Each piece of work made its own before, a few rows at a time: with two threads a seventh of
-//! all time went there when four rows were computed.)
+//! sums likewise, four times the size of the rows' own blocks. It is made once an operation. (Each piece of work made its own before, a
+//! few rows at a time; with two threads there are twice as many pieces, and their products of four rows took a seventh more time in all.)
 
 use super::input::ActivationBlock;
 use bytemuck::{Pod, Zeroable};
