@@ -268,6 +268,12 @@ impl Played {
             Op::Report { which } => {
                 let index = which % self.rig.issued.len().max(1);
                 let stale = self.rig.issued.get(index).is_some_and(|issued| issued.epoch != self.rig.wanted_epoch);
+                if stale {
+                    // Time that has passed since the last event raises who waits, whatever the next one is: an event without effect first.
+                    let (client, request) = (ClientId(u64::MAX), RequestId(u64::MAX));
+                    let commands = self.rig.send(Event::Cancel { client, request });
+                    self.note(&commands);
+                }
                 let before = self.rig.scheduler.snapshot();
                 let commands = self.rig.report(index);
                 if stale {
