@@ -10,7 +10,7 @@ import { base } from "./shared";
 const PHASES: Record<Progress["phase"], string> = {
   starting: "Starting the engine",
   downloading: "Downloading the model",
-  preparing: "Preparing the GPU",
+  preparing: "Preparing the model",
 };
 
 @customElement("tw-loading")

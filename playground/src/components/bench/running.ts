@@ -10,7 +10,7 @@ import { base } from "../shared";
 const PHASES: Record<BenchProgress["phase"], string> = {
   starting: "Starting the engine",
   downloading: "Loading the weights",
-  preparing: "Preparing the GPU",
+  preparing: "Preparing the model",
   running: "Timing",
   "end to end": "Timing streamed requests",
 };
