@@ -1,5 +1,4 @@
-//! Sixteen lanes without vectors: what the operations mean, and what processors get that have none of the others. Those round products
-//! and sums each; with `FUSED` it is what the others are compared with.
+//! Sixteen lanes without vectors: what the operations mean, and what processors get that have none of the others.
 
 use super::{Kernel, LANES, Simd};
 use half::{bf16, f16};
@@ -7,7 +6,7 @@ use std::array::from_fn;
 
 /// Always there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scalar<const FUSED: bool>;
+pub(crate) struct Scalar;
 
 type F = [f32; LANES];
 type I = [i32; LANES];
@@ -20,13 +19,13 @@ fn dot(sum: I, codes: B, activations: B, code: impl Fn(u8) -> i32) -> I {
     })
 }
 
-impl<const FUSED: bool> Simd for Scalar<FUSED> {
+impl Simd for Scalar {
     type F = F;
     type I = I;
     type B = B;
     type Four = I;
     type Eight = I;
-    const FUSED: bool = FUSED;
+    type Panels = ();
     const ROWS: usize = 1;
 
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -64,10 +63,6 @@ impl<const FUSED: bool> Simd for Scalar<FUSED> {
     #[inline(always)]
     fn mul(self, a: F, b: F) -> F {
         from_fn(|lane| a[lane] * b[lane])
-    }
-    #[inline(always)]
-    fn mul_add(self, a: F, b: F, c: F) -> F {
-        from_fn(|lane| if FUSED { a[lane].mul_add(b[lane], c[lane]) } else { a[lane] * b[lane] + c[lane] })
     }
     #[inline(always)]
     fn div(self, a: F, b: F) -> F {
