@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launchChromium } from "./browsers.mjs";
 import { ask, connectIn } from "./library.mjs";
-import { expected, tokenBytes, worst } from "./reference.mjs";
+import { expected, tokenBytes, worst, written } from "./reference.mjs";
 import { fixtures, startSite } from "./site.mjs";
 
 let site, browser, page;
@@ -97,12 +97,4 @@ async function computeLogits({ ids, lengths, rows }) {
     throw new Error(error.message); // an ErrorObject, which Playwright would not print
   };
   return Array.from(await window.logits.run(new Uint32Array(ids), new Uint32Array(lengths), rows).catch(thrown));
-}
-
-/** A token as the completions API writes it: its text, or its bytes where they are no text. */
-function written(bytes) {
-  const text = Buffer.from(bytes).toString("utf8");
-  return text.includes("\uFFFD")
-    ? `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`
-    : text;
 }

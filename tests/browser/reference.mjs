@@ -1,6 +1,7 @@
 // The reference outputs in tests/fixtures, and how near ours must be.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { gguf } from "@huggingface/gguf";
 import { fixtures } from "./site.mjs";
 
 /** The tensors of a safetensors file: length of the header (u64), header (JSON), data. */
@@ -50,6 +51,33 @@ const byteOf = (() => {
 export function tokenBytes(entry) {
   const bytes = [...entry].map((character) => byteOf.get(character));
   return bytes.includes(undefined) ? [...Buffer.from(entry)] : bytes;
+}
+
+/** A token as the completions API writes it: its text, or its bytes where they are no text. */
+export function written(bytes) {
+  const text = Buffer.from(bytes).toString("utf8");
+  return text.includes("\uFFFD")
+    ? `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}`
+    : text;
+}
+
+/** The entries of a GGUF's byte-level vocabulary, as bytes. */
+export async function vocabularyOf(file) {
+  const { metadata } = await gguf(file, { allowLocalFile: true });
+  return metadata["tokenizer.ggml.tokens"].map(tokenBytes);
+}
+
+/**
+ * The Kullback-Leibler divergence sum p log(p / q) of two distributions of which each gives the log-probabilities of its best
+ * tokens, in nats. What only one of them names counts with all others as one token, so this is at most that of the whole
+ * distributions.
+ */
+export function divergence(p, q) {
+  const shared = Object.keys(p).filter((token) => token in q);
+  const terms = shared.map((token) => [Math.exp(p[token]), Math.exp(q[token])]);
+  const rest = [0, 1].map((side) => 1 - terms.reduce((sum, term) => sum + term[side], 0));
+  if (rest.every((share) => share > 1e-6)) terms.push(rest);
+  return terms.reduce((sum, [a, b]) => sum + a * Math.log(a / b), 0);
 }
 
 function range(first, last) {

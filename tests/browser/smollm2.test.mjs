@@ -4,10 +4,9 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { gguf } from "@huggingface/gguf";
 import { launchChromium } from "./browsers.mjs";
 import { ask, connectIn } from "./library.mjs";
-import { tokenBytes } from "./reference.mjs";
+import { vocabularyOf } from "./reference.mjs";
 import { fixtures, site as siteFolder, startSite } from "./site.mjs";
 
 const MODEL_FILE = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -19,8 +18,7 @@ before(async () => {
   context = await browser.newContext();
   const references = JSON.parse(await readFile(join(fixtures, "smollm2-135m-instruct/reference.json"), "utf8"));
   reference = references.find(({ name }) => name === "capital");
-  const { metadata } = await gguf(join(siteFolder, MODEL_FILE), { allowLocalFile: true });
-  words = metadata["tokenizer.ggml.tokens"].map((entry) => Buffer.from(tokenBytes(entry)).toString("utf8"));
+  words = (await vocabularyOf(join(siteFolder, MODEL_FILE))).map((bytes) => Buffer.from(bytes).toString("utf8"));
 });
 after(async () => {
   await browser?.close();

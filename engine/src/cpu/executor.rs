@@ -4,7 +4,7 @@ use super::attention::Attention;
 use super::input::{Forms, Input, Source};
 use super::kv_cache::{KvCache, SLOTS};
 use super::product::{Products, products};
-use super::simd::Isa;
+use super::simd::{Isa, LANES};
 use super::stages::{Matrix, Stage, stages};
 use super::threads::Threads;
 use super::tiles::{TileRows, Vector, tiles};
@@ -21,6 +21,8 @@ pub struct CpuExecutor {
     frequencies: Vec<f64>,
     capacity: Capacity,
     sequences: Sequences,
+    /// Of the last step: room for the next one's.
+    logits: Vec<f32>,
 }
 
 /// What computes a step, and what it works on.
@@ -101,24 +103,25 @@ impl CpuExecutor {
             },
             capacity,
             sequences: Sequences::default(),
+            logits: Vec::new(),
         })
     }
 
     fn run(&mut self, step_id: StepId, plan: &StepPlan) -> Result<StepOutput, ExecutorError> {
         let tokens = self.sequences.begin(plan, &self.capacity)?;
         let step = StepData::new(&plan.chunks, &tokens, self.capacity.block_size, &self.frequencies);
-        let mut logits = self.machine.step(&step);
-        self.sequences.finish(step_id, plan, &mut logits, self.machine.config.vocabulary as usize)
+        self.logits = self.machine.step(&step, std::mem::take(&mut self.logits));
+        self.sequences.finish(step_id, plan, &mut self.logits, self.machine.config.vocabulary as usize)
     }
 }
 
 impl Machine {
-    /// f32 `[outputs, vocabulary]`
-    fn step(&mut self, step: &StepData) -> Vec<f32> {
+    /// f32 `[outputs, vocabulary]`, in the vector that was given.
+    fn step(&mut self, step: &StepData, mut logits: Vec<f32>) -> Vec<f32> {
         let Self { isa, threads, config, stages, weights, cache, scratch } = self;
         let isa = *isa;
         threads.enter(|| {
-            let mut logits = Vec::new();
+            logits.clear();
             if step.rows.is_empty() {
                 return logits;
             }
@@ -220,18 +223,13 @@ impl Pass<'_> {
         logits.resize(tiles(config.vocabulary) * picked.len(), Vector::default());
         products(*isa, threads, input, Products::Beside(&[weights.weights(matrix)]), logits);
         let vocabulary = config.vocabulary as usize;
-        if picked.len() == 1 {
-            let row: &[f32] = bytemuck::cast_slice(logits);
-            out.extend_from_slice(&row[..vocabulary]);
-            return;
-        }
-        for row in 0..picked.len() {
-            let end = out.len() + vocabulary;
-            for tile in logits.chunks_exact(picked.len()) {
-                out.extend_from_slice(&tile[row].0);
+        let first = out.len();
+        out.resize(first + picked.len() * vocabulary, 0.0);
+        threads.units_mut(&mut out[first..], vocabulary, &|row, out| {
+            for (tile, out) in logits.chunks_exact(picked.len()).zip(out.chunks_mut(LANES)) {
+                out.copy_from_slice(&tile[row].0[..out.len()]);
             }
-            out.truncate(end);
-        }
+        });
     }
 }
 
@@ -249,8 +247,8 @@ fn norm_of<'a>(
 
 /// The forms of a row that some matrices need.
 fn forms(weights: &CpuWeights, matrices: &[Matrix]) -> Forms {
-    let quantized = |matrix: &Matrix| weights.matrix(matrix.0).layout().format.quantization().is_some();
-    Forms { quantized: matrices.iter().any(quantized), dense: !matrices.iter().all(quantized) }
+    let of = |matrix: &Matrix| Forms::of(weights.matrix(matrix.0).layout().format);
+    matrices.iter().map(of).fold(Forms::default(), Forms::and)
 }
 
 impl Executor for CpuExecutor {

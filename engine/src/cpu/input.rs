@@ -1,15 +1,18 @@
 //! Rows of activations as the products read them.
 //!
 //! Against quantized weights a row is bytes: blocks of 32, each with its scale, rounded to the nearest of 255 steps. Minima of the
-//! weights multiply the sum of a block, so that comes along. Against dense weights a row stays f32, and the result is as
+//! weights multiply the sum of a block, so that comes along; where several rows are multiplied otherwise than one, they are laid side
+//! by side in [`Panels`] besides. Against dense weights a row stays f32, and the result is as
 //! exact as the weights. A row is made once for all matrices that read it, in the forms that they need.
 
 use super::packed::BLOCK;
+use super::panels::{self, PANEL, Panels};
+use super::room::Room;
 use super::simd::{Isa, Kernel, LANES, Simd};
 use super::threads::Threads;
 use super::tiles::{TileRows, Vector};
+use crate::weights::WeightFormat;
 use bytemuck::{Pod, Zeroable};
-use std::ops::Range;
 
 /// 32 quantized activations.
 #[repr(C)]
@@ -48,17 +51,37 @@ impl ActivationBlock {
 pub(crate) struct Input {
     /// `[rows, cols / 32]`, the last block filled up with zeros; empty unless asked for.
     pub(crate) blocks: Vec<ActivationBlock>,
+    /// The same, side by side, where the instruction set has them.
+    pub(crate) panels: Panels,
     /// f32 `[rows, cols]`; likewise.
     pub(crate) floats: Vec<f32>,
     pub(crate) rows: usize,
     pub(crate) cols: usize,
 }
 
-/// Which forms of a row are needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What rows are multiplied with: which forms of them are needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forms {
-    pub(crate) quantized: bool,
+    /// Weights of 4 bits.
+    pub(crate) four: bool,
+    /// Weights of 8 bits.
+    pub(crate) eight: bool,
     pub(crate) dense: bool,
+}
+
+impl Forms {
+    /// Those that weights of a format need.
+    pub(crate) fn of(format: WeightFormat) -> Self {
+        match format.quantization() {
+            None => Self { dense: true, ..Self::default() },
+            Some(q) => Self { four: q.bits == 4, eight: q.bits == 8, dense: false },
+        }
+    }
+
+    /// Both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { four: self.four || other.four, eight: self.eight || other.eight, dense: self.dense || other.dense }
+    }
 }
 
 /// Where rows come from.
@@ -92,18 +115,24 @@ impl Input {
     ) {
         (self.rows, self.cols) = (rows, cols);
         let blocks = cols.div_ceil(BLOCK);
-        self.blocks.resize(if forms.quantized { rows * blocks } else { 0 }, Zeroable::zeroed());
+        let quantized = forms.four || forms.eight;
+        self.blocks.resize(if quantized { rows * blocks } else { 0 }, Zeroable::zeroed());
+        self.panels.resize(rows, blocks, isa.panel_forms(forms));
         self.floats.resize(if forms.dense { rows * cols } else { 0 }, 0.0);
-        let per_task = rows.div_ceil(threads.count() * 4).max(4);
-        if forms.quantized {
-            threads.chunks_mut(&mut self.blocks, per_task * blocks, &|task, out| {
-                isa.run(Quantized { source, first: task * per_task, cols, out });
+        if quantized {
+            threads.pieces_mut(&mut self.blocks, blocks, &|first, out| {
+                isa.run(Quantized { source, first, cols, out });
+            });
+            let rows = self.blocks.chunks(PANEL * blocks);
+            let mut fours: Vec<_> = self.panels.of_rows().zip(rows).collect();
+            threads.units_mut(&mut fours, 1, &|_, four| {
+                for (panels, rows) in four {
+                    panels::write(panels, rows);
+                }
             });
         }
         if forms.dense {
-            threads.chunks_mut(&mut self.floats, per_task * cols, &|task, out| {
-                isa.run(Floats { source, first: task * per_task, cols, out });
-            });
+            threads.pieces_mut(&mut self.floats, cols, &|first, out| isa.run(Floats { source, first, cols, out }));
         }
     }
 
@@ -112,12 +141,6 @@ impl Input {
     pub(crate) fn row_blocks(&self, row: usize) -> &[ActivationBlock] {
         let blocks = self.cols.div_ceil(BLOCK);
         &self.blocks[row * blocks..][..blocks]
-    }
-
-    /// Blocks of rows; nothing unless asked for.
-    pub(crate) fn blocks_of(&self, rows: Range<usize>) -> &[ActivationBlock] {
-        let blocks = self.cols.div_ceil(BLOCK);
-        self.blocks.get(rows.start * blocks..rows.end * blocks).unwrap_or_default()
     }
 
     /// Elements of a row.
@@ -142,13 +165,17 @@ impl Kernel for Quantized<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let blocks = self.cols.div_ceil(BLOCK);
-        let mut elements = vec![Vector::default(); blocks * 2];
+        let mut room = Room::take();
+        let (_, elements) = room.parts([0; 2], blocks * 2);
+        // A block is filled up with zeros, whatever the last piece of work left here.
+        elements[(blocks * 2).saturating_sub(2)..].fill(Vector::default());
         for (row, out) in self.out.chunks_exact_mut(blocks).enumerate() {
-            read_row(simd, self.source, self.first + row, self.cols, &mut elements);
+            read_row(simd, self.source, self.first + row, self.cols, elements);
             for (out, pair) in out.iter_mut().zip(elements.chunks_exact(2)) {
                 *out = quantize(simd, simd.load(&pair[0].0), simd.load(&pair[1].0));
             }
         }
+        room.give_back();
     }
 }
 
@@ -166,12 +193,13 @@ impl Kernel for Floats<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let mut elements = vec![Vector::default(); self.cols.div_ceil(LANES)];
+        let mut room = Room::take();
+        let (_, elements) = room.parts([0; 2], self.cols.div_ceil(LANES));
         for (row, out) in self.out.chunks_exact_mut(self.cols).enumerate() {
-            read_row(simd, self.source, self.first + row, self.cols, &mut elements);
-            let elements: &[f32] = bytemuck::cast_slice(&elements);
-            out.copy_from_slice(&elements[..self.cols]);
+            read_row(simd, self.source, self.first + row, self.cols, elements);
+            out.copy_from_slice(&bytemuck::cast_slice(elements)[..self.cols]);
         }
+        room.give_back();
     }
 }
 
@@ -213,10 +241,8 @@ fn quantize<S: Simd>(simd: S, low: S::F, high: S::F) -> ActivationBlock {
     let mut block = ActivationBlock::zeroed();
     let positive = simd.splat_i32(i32::MAX);
     let (a, b) = (simd.and_i32(simd.bits(low), positive), simd.and_i32(simd.bits(high), positive));
-    let mut lanes = [0; LANES];
     // The bits of magnitudes are in the order of the magnitudes, infinity and NaN above all numbers.
-    simd.store_i32(simd.max_i32(a, b), &mut lanes);
-    let largest = f32::from_bits(lanes.into_iter().fold(0, i32::max) as u32);
+    let largest = f32::from_bits(simd.largest_i32(simd.max_i32(a, b)) as u32);
     if !largest.is_finite() {
         (block.scale, block.sum) = (f32::NAN, f32::NAN);
         return block;
@@ -226,12 +252,11 @@ fn quantize<S: Simd>(simd: S, low: S::F, high: S::F) -> ActivationBlock {
     }
     let inverse = simd.splat(127.0 / largest);
     let mut sums = [0; 2];
-    for ((x, codes), sum) in [low, high].into_iter().zip(block.codes.chunks_exact_mut(LANES)).zip(&mut sums) {
-        simd.store_i32(simd.round(simd.mul(x, inverse)), &mut lanes);
-        for (code, lane) in codes.iter_mut().zip(lanes) {
-            *code = lane as i8;
-        }
-        *sum = lanes.into_iter().sum();
+    let (low_codes, high_codes) = block.codes.split_at_mut(LANES);
+    for ((x, codes), sum) in [low, high].into_iter().zip([low_codes, high_codes]).zip(&mut sums) {
+        let rounded = simd.round(simd.mul(x, inverse));
+        *sum = simd.total_i32(rounded);
+        codes.copy_from_slice(&simd.narrow(rounded));
     }
     block.scale = largest / 127.0;
     block.sum = block.scale * (sums[0] + sums[1]) as f32;

@@ -74,7 +74,7 @@ impl KvCache {
         // A few rows aren't worth sharing out.
         let heads = if rows.len() < 16 { config.kv_heads as usize } else { 1 };
         let per_head = self.blocks * key_size;
-        threads.chunks_mut(&mut self.keys, per_head * heads, &|piece, out| {
+        threads.units_mut(&mut self.keys, per_head * heads, &|piece, out| {
             let mut key = vec![0.0; head_dim];
             for (head, out) in out.chunks_exact_mut(per_head).enumerate() {
                 for (index, row) in rows.iter().enumerate() {
@@ -88,7 +88,7 @@ impl KvCache {
             }
         });
         let per_head = self.blocks * SLOTS * value_width;
-        threads.chunks_mut(&mut self.values, per_head * heads, &|piece, out| {
+        threads.units_mut(&mut self.values, per_head * heads, &|piece, out| {
             for (head, out) in out.chunks_exact_mut(per_head).enumerate() {
                 for (index, row) in rows.iter().enumerate() {
                     let out = &mut out[row.slot as usize * value_width..][..head_dim];

@@ -4,11 +4,11 @@
 //!
 //! - `simd`: sixteen lanes, by what the processor has
 //! - `packed`, `weights`: weights as the products read them
-//! - `tiles`, `input`: activations as products write and read them
+//! - `tiles`, `input`, `panels`: activations as products write and read them
 //! - `product`, `vector_math`: matrix products and what follows them
 //! - `kv_cache`, `attention`: keys and values in blocks, and attention over them
 //! - `stages`, `executor`: the program's operations, joined, and a step
-//! - `threads`: who computes
+//! - `threads`, `room`: who computes, and with what room
 //! - `self_check`: whether vectors compute what they should
 //!
 //! [`CpuReference`](reference::CpuReference) carries out the same program with the kernels' twins, to be read and to be compared with.
@@ -20,8 +20,10 @@ mod executor;
 mod input;
 mod kv_cache;
 mod packed;
+mod panels;
 mod product;
 pub mod reference;
+mod room;
 mod self_check;
 mod simd;
 mod stages;

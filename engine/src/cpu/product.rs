@@ -10,6 +10,7 @@
 
 use super::input::{ActivationBlock, Input};
 use super::packed::{BlockParts, PackedMatrix, TILE};
+use super::panels::PANEL;
 use super::simd::{Isa, Kernel, LANES, Simd};
 use super::threads::Threads;
 use super::tiles::Vector;
@@ -41,9 +42,7 @@ pub(crate) fn products(isa: Isa, threads: &Threads, input: &Input, what: Product
         return;
     }
     let isa = if what.matrices().all(PackedMatrix::is_finite) { isa } else { isa.for_any_scales() };
-    // Four pieces a thread: one that was held up costs the others an eighth of the time, and a piece costs a microsecond.
-    let tiles = (out.len() / rows).div_ceil(threads.count() * 4).max(1);
-    threads.chunks_mut(out, tiles * rows, &|piece, out| isa.run(Tiles { input, what, first: piece * tiles, out }));
+    threads.pieces_mut(out, rows, &|first, out| isa.run(Tiles { input, what, first, out }));
 }
 
 /// Tiles from `first` on.
@@ -60,16 +59,13 @@ impl Kernel for Tiles<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { input, what, first, out } = self;
-        let mut panels = S::Panels::default();
         for first_row in (0..input.rows).step_by(S::ROWS_OF_PIECE) {
             let rows = first_row..input.rows.min(first_row.saturating_add(S::ROWS_OF_PIECE));
-            simd.fill_panels(&mut panels, rows.len(), input.blocks_of(rows.clone()), what.bits());
             for (index, out) in out.chunks_exact_mut(input.rows).enumerate() {
                 let out = &mut out[rows.clone()];
                 // One place where products are computed: each is all formats and numbers of rows over.
                 for (weights, tile, finish) in what.of_tile(first + index).into_iter().flatten() {
-                    let mut rows = Rows::<S> { input, first: first_row, count: rows.len(), panels: &mut panels };
-                    tile_rows(simd, &mut rows, weights, tile, finish, out);
+                    tile_rows(simd, Rows { input, first: first_row, count: rows.len() }, weights, tile, finish, out);
                 }
             }
         }
@@ -77,14 +73,14 @@ impl Kernel for Tiles<'_> {
 }
 
 /// Rows that a tile is multiplied with.
-struct Rows<'a, S: Simd> {
+#[derive(Clone, Copy)]
+struct Rows<'a> {
     input: &'a Input,
     first: usize,
     count: usize,
-    panels: &'a mut S::Panels,
 }
 
-impl<'a, S: Simd> Rows<'a, S> {
+impl<'a> Rows<'a> {
     #[inline(always)]
     fn blocks(&self, row: usize) -> &'a [ActivationBlock] {
         self.input.row_blocks(self.first + row)
@@ -104,11 +100,6 @@ impl<'a> Products<'a> {
             Self::Gated(gate, up) => (&[][..], [Some(gate.matrix), Some(up.matrix)]),
         };
         some.iter().map(|weights| weights.matrix).chain(others.into_iter().flatten())
-    }
-
-    /// Are there weights of 4 bits, and of 8?
-    fn bits(&self) -> [bool; 2] {
-        [4, 8].map(|bits| self.matrices().any(|m| m.layout().format.quantization().is_some_and(|q| q.bits == bits)))
     }
 
     /// What is computed for a tile of the output: a matrix, its tile, and what becomes of the product.
@@ -194,14 +185,7 @@ impl Column<32> for Bf16 {
 
 /// A tile with all rows.
 #[inline(always)]
-fn tile_rows<S: Simd>(
-    simd: S,
-    rows: &mut Rows<'_, S>,
-    weights: Weights<'_>,
-    tile: usize,
-    finish: Finish,
-    out: &mut [Vector],
-) {
+fn tile_rows<S: Simd>(simd: S, rows: Rows<'_>, weights: Weights<'_>, tile: usize, finish: Finish, out: &mut [Vector]) {
     let bias = simd.load(&weights.bias.map_or([0.0; LANES], |bias| bias[tile].0));
     let matrix = weights.matrix;
     let bytes = matrix.tile(tile);
@@ -225,17 +209,19 @@ fn tile_rows<S: Simd>(
 fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
     simd: S,
     tile: &[u8],
-    rows: &mut Rows<'_, S>,
+    rows: Rows<'_>,
     sink: &mut Sink<'_, S::F>,
 ) {
     let most = if BITS == 4 { S::ROWS_OF_FOUR } else { S::ROWS_OF_EIGHT };
-    if let Some(sums) = simd.panel_sums::<BITS, GROUP, MINS>(tile, rows.panels) {
-        for (row, sum) in sums.iter().enumerate() {
-            sink.write(simd, row, simd.load(&sum.0));
-        }
-        return;
-    }
     let mut row = 0;
+    while let Some(panels) = rows.input.panels.get((rows.first + row) / PANEL).filter(|_| row < rows.count) {
+        let mut sums = [Vector::default(); PANEL];
+        simd.panel_sums::<BITS, GROUP, MINS>(tile, panels, &mut sums);
+        for sum in &sums[..PANEL.min(rows.count - row)] {
+            sink.write(simd, row, simd.load(&sum.0));
+            row += 1;
+        }
+    }
     while row < rows.count {
         let left = rows.count - row;
         if most >= 8 && left >= 8 {
@@ -255,7 +241,7 @@ fn quantized<S: Simd, const BITS: u32, const GROUP: u32, const MINS: bool>(
 fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, const MINS: bool>(
     simd: S,
     tile: &[u8],
-    input: &Rows<'_, S>,
+    input: Rows<'_>,
     first: usize,
     sink: &mut Sink<'_, S::F>,
 ) -> usize {
@@ -293,10 +279,10 @@ fn quantized_rows<S: Simd, const M: usize, const BITS: u32, const GROUP: u32, co
             for m in 0..M {
                 let block = &rows[m][index];
                 let scale = simd.mul(scale, simd.splat(block.scale));
-                sums[m] = simd.add(sums[m], simd.mul(simd.to_f32(dots[m]), scale));
+                sums[m] = simd.mul_add(simd.to_f32(dots[m]), scale, sums[m]);
                 if MINS {
                     let sum = block.group_sum::<GROUP>(group);
-                    sums[m] = simd.add(sums[m], simd.mul(min, simd.splat(sum)));
+                    sums[m] = simd.mul_add(min, simd.splat(sum), sums[m]);
                 }
             }
         }
@@ -316,7 +302,7 @@ pub(super) fn array<T, const N: usize>(slice: &[T], at: usize) -> &[T; N] {
 fn dense<S: Simd, const BYTES: usize, C: Column<BYTES>>(
     simd: S,
     tile: &[u8],
-    rows: &Rows<'_, S>,
+    rows: Rows<'_>,
     sink: &mut Sink<'_, S::F>,
 ) {
     let mut row = 0;
@@ -333,7 +319,7 @@ fn dense<S: Simd, const BYTES: usize, C: Column<BYTES>>(
 fn dense_rows<S: Simd, const M: usize, const BYTES: usize, C: Column<BYTES>>(
     simd: S,
     tile: &[u8],
-    input: &Rows<'_, S>,
+    input: Rows<'_>,
     first: usize,
     sink: &mut Sink<'_, S::F>,
 ) -> usize {
@@ -345,14 +331,14 @@ fn dense_rows<S: Simd, const M: usize, const BYTES: usize, C: Column<BYTES>>(
         for (i, column) in four.iter().enumerate() {
             let weights = C::load(simd, column);
             for m in 0..M {
-                sums[m][i] = simd.add(sums[m][i], simd.mul(weights, simd.splat(rows[m][index * 4 + i])));
+                sums[m][i] = simd.mul_add(weights, simd.splat(rows[m][index * 4 + i]), sums[m][i]);
             }
         }
     }
     for (index, column) in rest.iter().enumerate() {
         let weights = C::load(simd, column);
         for m in 0..M {
-            sums[m][0] = simd.add(sums[m][0], simd.mul(weights, simd.splat(rows[m][fours.len() * 4 + index])));
+            sums[m][0] = simd.mul_add(weights, simd.splat(rows[m][fours.len() * 4 + index]), sums[m][0]);
         }
     }
     for (m, [a, b, c, d]) in sums.into_iter().enumerate() {

@@ -8,14 +8,14 @@ use super::{Kernel, LANES, Simd};
 use std::arch::x86_64::{
     __m256, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
     _mm256_and_si256, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32,
-    _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_dpbusd_avx_epi32, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_epi32, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps,
-    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_sign_epi8,
-    _mm256_sll_epi32, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_epi32,
-    _mm256_sub_ps, _mm256_xor_si256,
+    _mm256_cvtph_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_epi32, _mm256_max_ps, _mm256_min_ps,
+    _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
+    _mm256_sign_epi8, _mm256_sll_epi32, _mm256_slli_epi32, _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256,
+    _mm256_sub_epi32, _mm256_sub_ps, _mm256_xor_si256,
 };
 
-/// AVX2 and F16C: Haswell, Zen and later; with `VNNI`, Alder Lake, Zen 5 and later. There is one only if a `detect` made it.
+/// AVX2, F16C and FMA: Haswell, Zen and later; with `VNNI`, Alder Lake, Zen 5 and later. There is one only if a `detect` made it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx2<const VNNI: bool>(());
 
@@ -30,7 +30,9 @@ macro_rules! intrinsic {
 impl Avx2<false> {
     /// If the processor has it.
     pub(super) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c")).then_some(Self(()))
+        let has =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") && is_x86_feature_detected!("fma");
+        has.then_some(Self(()))
     }
 }
 
@@ -42,12 +44,12 @@ impl Avx2<true> {
 }
 
 impl<const VNNI: bool> Avx2<VNNI> {
-    #[target_feature(enable = "avx2,f16c")]
+    #[target_feature(enable = "avx2,f16c,fma")]
     fn compiled_for_avx2<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
 
-    #[target_feature(enable = "avx2,f16c,avxvnni")]
+    #[target_feature(enable = "avx2,f16c,fma,avxvnni")]
     fn compiled_for_vnni<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
     }
@@ -92,7 +94,6 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     type B = I;
     type Four = I;
     type Eight = I;
-    type Panels = ();
     const ROWS: usize = 4;
 
     #[inline]
@@ -141,6 +142,10 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     #[inline(always)]
     fn mul(self, a: F, b: F) -> F {
         both!(|a, b| _mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: F, b: F, c: F) -> F {
+        [intrinsic!(_mm256_fmadd_ps(a[0], b[0], c[0])), intrinsic!(_mm256_fmadd_ps(a[1], b[1], c[1]))]
     }
     #[inline(always)]
     fn div(self, a: F, b: F) -> F {

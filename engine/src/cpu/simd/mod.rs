@@ -2,9 +2,10 @@
 //!
 //! A kernel is written once, over [`Simd`]; an instruction set brings the sixteen lanes as one register of 512 bits, two of
 //! 256 or four of 128. Sixteen is also the number of weight rows in a tile, so that a lane is an output and no
-//! sum ever runs across lanes. Every operation is defined to the bit (products are not fused with sums, rounding is to
-//! nearest even, `max` and `min` say what they do with NaN), so that all instruction sets give the same logits. That costs
-//! one instruction in ten of a product, and buys that a tab may die on one machine's pool and go on in another's.
+//! sum ever runs across lanes. Every operation is defined to the bit (rounding is to nearest even, `max` and `min` say what they do
+//! with NaN), so that instruction sets give the same logits, but for one thing: [`Simd::mul_add`] rounds once where the processor can.
+//! That is worth a tenth of a product of several rows and a third of attention. Only `simd128` without `relaxed-simd` and processors
+//! without vectors round twice; [`Isa::in_scalars`] has both, to compare with.
 //!
 //! Whether a processor has an instruction set is found out once ([`Isa::detect`]). [`Isa::run`] compiles the kernel for each
 //! of them: everything between there and the intrinsics is `#[inline(always)]`, else the intrinsics would be calls.
@@ -20,11 +21,14 @@ mod avx512;
 mod neon;
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
 mod panels;
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+mod relaxed;
 mod scalar;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wasm;
 
-use super::input::ActivationBlock;
+use super::input::Forms;
+use super::panels::{PANEL, Panel, PanelForms, Signs};
 use super::tiles::Vector;
 
 /// Lanes of a vector.
@@ -46,18 +50,20 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     type Four: Copy;
     /// A sum of up to eight products of 8-bit codes.
     type Eight: Copy;
+    /// Whether a product and a sum are rounded once.
+    const FUSED: bool = true;
     /// Rows of activations that a tile of weights is best multiplied with at once: as many as there are registers for.
     const ROWS: usize;
     /// The same of 4-bit codes.
     const ROWS_OF_FOUR: usize = Self::ROWS;
     /// The same of 8-bit codes.
     const ROWS_OF_EIGHT: usize = Self::ROWS;
-    /// Query heads that attention computes at once, of up to four: as many as there are registers for.
-    const HEADS: usize = 4;
+    /// Queries that attention computes at once, of up to four: as many as there are registers for.
+    const QUERIES: usize = 4;
+    /// Vectors of a value that they are multiplied with, of up to two.
+    const VALUES: usize = 2;
     /// Rows that pass all tiles of a piece of work before the next ones do.
     const ROWS_OF_PIECE: usize = usize::MAX;
-    /// What rows of activations are made into for that, where several are multiplied otherwise than one.
-    type Panels: Default;
 
     /// Runs a kernel, compiled for this instruction set.
     fn enter<K: Kernel>(self, kernel: K) -> K::Output;
@@ -78,6 +84,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a * b + c, rounded once where [`FUSED`](Simd::FUSED).
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// a where a > b, else b: b where either is NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// a where a < b, else b: b where either is NaN.
@@ -147,17 +155,44 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// take back that multiply unsigned codes.
     fn eight_sum(self, sum: Self::Eight, eight_times: i32) -> Self::I;
 
-    /// Makes the panels of `rows` rows of `blocks` that weights of 4 and of 8 bits need.
+    /// What is made of rows that are multiplied in these forms: nothing, where several are multiplied like one.
     #[inline(always)]
-    fn fill_panels(self, _panels: &mut Self::Panels, _rows: usize, _blocks: &[ActivationBlock], _bits: [bool; 2]) {}
-    /// The sums of a tile of quantized weights with each row of panels; `None` where there are none.
+    fn panel_forms(self, _forms: Forms) -> PanelForms {
+        PanelForms::default()
+    }
+    /// The sums of a tile of quantized weights with up to [`PANEL`] rows in panels, written to `sums`. Called only where there are
+    /// panels.
     #[inline(always)]
-    fn panel_sums<'a, const BITS: u32, const GROUP: u32, const MINS: bool>(
+    fn panel_sums<const BITS: u32, const GROUP: u32, const MINS: bool>(
         self,
         _tile: &[u8],
-        _panels: &'a mut Self::Panels,
-    ) -> Option<&'a [Vector]> {
-        None
+        _panels: (&[Panel], &[Signs]),
+        _sums: &mut [Vector; PANEL],
+    ) {
+    }
+
+    /// The low bytes, of lanes in -128..=127.
+    #[inline(always)]
+    fn narrow(self, x: Self::I) -> [i8; LANES] {
+        let mut lanes = [0; LANES];
+        self.store_i32(x, &mut lanes);
+        lanes.map(|lane| lane as i8)
+    }
+
+    /// The sum of all lanes.
+    #[inline(always)]
+    fn total_i32(self, x: Self::I) -> i32 {
+        let mut lanes = [0; LANES];
+        self.store_i32(x, &mut lanes);
+        lanes.into_iter().fold(0, i32::wrapping_add)
+    }
+
+    /// The largest lane.
+    #[inline(always)]
+    fn largest_i32(self, x: Self::I) -> i32 {
+        let mut lanes = [0; LANES];
+        self.store_i32(x, &mut lanes);
+        lanes.into_iter().fold(i32::MIN, i32::max)
     }
 
     /// The sum of all lanes, in one order everywhere.
@@ -196,7 +231,9 @@ pub(crate) trait Kernel {
 #[derive(Clone, Copy, Debug)]
 #[allow(dead_code, reason = "which of them are used is the processor's choice")]
 pub(crate) enum Isa {
-    Scalar(scalar::Scalar),
+    /// With products and sums fused, which takes a function where the processor has no instruction for it.
+    Fused(scalar::Scalar<true>),
+    Scalar(scalar::Scalar<false>),
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2<false>),
     #[cfg(target_arch = "x86_64")]
@@ -215,7 +252,8 @@ impl Isa {
     /// All that there are, the best last.
     pub(crate) fn available() -> Vec<Self> {
         let all = [
-            Some(Self::Scalar(scalar::Scalar)),
+            Some(Self::Fused(scalar::Scalar)),
+            Some(Self::without_vectors()),
             #[cfg(target_arch = "x86_64")]
             avx2::Avx2::detect().map(Self::Avx2),
             #[cfg(target_arch = "x86_64")]
@@ -226,8 +264,10 @@ impl Isa {
             neon::Neon::detect().map(Self::Neon),
             #[cfg(target_arch = "aarch64")]
             neon::Neon::detect_dot().map(Self::NeonDot),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Some(Self::Wasm(wasm::Wasm::seven_bits())),
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-            Some(Self::Wasm(wasm::Wasm)),
+            Some(Self::Wasm(wasm::Wasm::detect())),
         ];
         all.into_iter().flatten().collect()
     }
@@ -242,6 +282,24 @@ impl Isa {
         Self::Scalar(scalar::Scalar)
     }
 
+    /// What gives the same results without vectors, to the bit.
+    pub(crate) fn in_scalars(self) -> Self {
+        struct Fused;
+        impl Kernel for Fused {
+            type Output = bool;
+            #[inline(always)]
+            fn run<S: Simd>(self, _: S) -> bool {
+                S::FUSED
+            }
+        }
+        if self.run(Fused) { Self::Fused(scalar::Scalar) } else { Self::without_vectors() }
+    }
+
+    /// Has it vectors?
+    pub(crate) fn has_vectors(self) -> bool {
+        !matches!(self, Self::Scalar(_) | Self::Fused(_))
+    }
+
     /// The same, or one in which scales and minima may be anything.
     pub(crate) fn for_any_scales(self) -> Self {
         match self {
@@ -251,10 +309,23 @@ impl Isa {
         }
     }
 
+    /// What is made of rows that are multiplied in these forms.
+    pub(crate) fn panel_forms(self, forms: Forms) -> PanelForms {
+        struct Asked(Forms);
+        impl Kernel for Asked {
+            type Output = PanelForms;
+            #[inline(always)]
+            fn run<S: Simd>(self, simd: S) -> PanelForms {
+                simd.panel_forms(self.0)
+            }
+        }
+        self.run(Asked(forms))
+    }
+
     /// For people.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Scalar(_) => "no vectors",
+            Self::Scalar(_) | Self::Fused(_) => "no vectors",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "AVX2",
             #[cfg(target_arch = "x86_64")]
@@ -277,6 +348,7 @@ impl Isa {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             Self::Scalar(simd) => simd.enter(kernel),
+            Self::Fused(simd) => simd.enter(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(simd) => simd.enter(kernel),
             #[cfg(target_arch = "x86_64")]

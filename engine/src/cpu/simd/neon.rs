@@ -7,7 +7,7 @@
 use super::{Kernel, LANES, Simd};
 use std::arch::aarch64::{
     float32x4_t, int8x16_t, int16x8_t, int32x4_t, vaddq_f32, vaddq_s32, vandq_s8, vandq_s32, vbslq_f32, vcgtq_f32,
-    vcltq_f32, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s16, vdupq_n_s32,
+    vcltq_f32, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdupq_n_f32, vdupq_n_s8, vdupq_n_s16, vdupq_n_s32, vfmaq_f32,
     vget_low_s8, vld1q_f32, vld1q_s8, vmaxq_s32, vmlal_high_s8, vmlal_s8, vmull_high_s8, vmull_s8, vmulq_f32,
     vpadalq_s16, vpaddlq_s16, vpaddq_s32, vreinterpretq_f32_s32, vreinterpretq_s8_s32, vreinterpretq_s8_u8,
     vreinterpretq_s32_f32, vreinterpretq_s32_s8, vreinterpretq_u8_s8, vshlq_s32, vshrq_n_u8, vst1q_f32, vst1q_s32,
@@ -119,7 +119,7 @@ fn sdot(sum: I, codes: B, activations: B) -> I {
         }
         sum
     };
-    four!(|sum, codes, activations| dot(sum, codes, activations))
+    [0, 1, 2, 3].map(|i| dot(sum[i], codes[i], activations[i]))
 }
 
 impl<const DOT: bool> Simd for Neon<DOT> {
@@ -130,7 +130,6 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     type Four = FourSum;
     /// With `DOT` sums in the first; without, sums of two products: of the first two rows of a vector, and of the other two.
     type Eight = [I; 2];
-    type Panels = ();
     const ROWS: usize = 4;
 
     #[inline]
@@ -184,6 +183,10 @@ impl<const DOT: bool> Simd for Neon<DOT> {
     #[inline(always)]
     fn mul(self, a: F, b: F) -> F {
         four!(|a, b| vmulq_f32(a, b))
+    }
+    #[inline(always)]
+    fn mul_add(self, a: F, b: F, c: F) -> F {
+        four!(|a, b, c| vfmaq_f32(c, a, b))
     }
     #[inline(always)]
     fn div(self, a: F, b: F) -> F {

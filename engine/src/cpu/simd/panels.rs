@@ -9,163 +9,77 @@
 //!   A sum of floats is touched once a block, so it lies in memory.
 //! - Branches that are never taken end a basic block after each row ([`keep_order`]). Without them all 64 dot products of a block came
 //!   last, behind all that they read: 10 multiply-adds a cycle instead of 14.
-//! - Activations come as *panels*: four rows side by side, each four activations four times as a register holds them, scales and sums of
-//!   their block likewise. V8 adds an offset by an instruction of its own before a load that splats, before a plain one it doesn't.
-//!   A panel is four times a block's size, so panels are made of a few rows at a time, and all tiles of a piece of work pass over
-//!   them while they are in the cache.
+//! - Activations come as [panels](super::super::panels): V8 adds an offset by an instruction of its own before a load that splats, before
+//!   a plain one it doesn't. [`ROWS`] rows pass all tiles of a piece of work before the next ones do, so that they stay in the cache.
 //! - Addresses pass by an `and` with all ones, so that LLVM doesn't see how loops advance them: where it does, it adds offsets itself,
 //!   again an instruction a load. Constants come from memory, for V8 puts them together with three instructions wherever they are used.
 //!
-//! The instruction multiplies signed bytes with 7 bits. 4-bit codes are the latter. Of 8-bit codes the activations are: those above zero
-//! and those below it lie in two halves of their panel, each zero where the other isn't, and weights need not be taken apart.
+//! The instruction multiplies signed bytes with 7 bits. 4-bit codes are the latter. What it does with 8 bits is the machine's choice
+//! ([`SecondOperand`]): where they are unsigned, codes are moved up by 128, which costs an instruction for four dot products; where they
+//! are signed, nothing. Where they are neither, the activations are the 7 bits: those above zero and those below it lie apart ([`Signs`]),
+//! each zero where the other isn't, and all is multiplied twice.
 //!
 //! In multiply-adds a cycle, Chromium 156 on Emerald Rapids, 200 rows of Q4_1 with 576 columns: the sums of a tile in registers, splats,
 //! scales converted for each eight rows: 8.8. One vector by all rows, its weights in eight registers, dot products in two chains of
-//! four: 13.9, but 10.0 instead of 11.0 with four rows, as it loads twice as much. This: 13.8, and 16.3 without minima.
+//! four: 13.9, but 10.0 instead of 11.0 with four rows, as it loads twice as much. This: 13.8, and 16.3 without minima; with scales and
+//! minima applied by fused operations 14.6 and 16.4. Of 8-bit codes 7.4 multiplied twice, and 17.8 once.
 #![allow(unsafe_code, reason = "intrinsics")]
 
+use super::relaxed::SecondOperand;
 use super::wasm::PLACED_HALF;
-use crate::cpu::input::ActivationBlock;
 use crate::cpu::packed::{BlockParts, TILE};
+use crate::cpu::panels::{Lanes, PANEL, Panel, Signs};
 use crate::cpu::tiles::Vector;
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Pod;
 use std::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_mul, i32x4_load_extend_i16x4, i32x4_relaxed_dot_i8x16_i7x16_add, i32x4_shl,
-    i32x4_splat, i32x4_sub, u8x16_splat, u16x8_shr, unreachable, v128, v128_and, v128_load,
+    f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_relaxed_madd, f32x4_splat, i32x4_load_extend_i16x4,
+    i32x4_relaxed_dot_i8x16_i7x16_add, i32x4_shl, i32x4_splat, i32x4_sub, u8x16_splat, u16x8_shr, unreachable, v128,
+    v128_and, v128_load, v128_xor,
 };
+use std::array::from_fn;
 use std::hint::black_box;
 use std::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
-/// Rows of which panels are made at a time.
+/// Rows that pass all tiles of a piece of work before the next ones do.
 pub(super) const ROWS: usize = 16;
 
-/// Rows of a panel.
-const PANEL: usize = 4;
-
-/// Fewer rows are better off as they are.
-const LEAST: usize = 3;
-
-/// Four activations, or their scale or sum, in each lane, of each row.
-type Lanes<T> = [[T; 4]; PANEL];
-
-/// A block for 4-bit weights.
-#[repr(C, align(64))]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Four {
-    codes: [Lanes<[i8; 4]>; 8],
-    scales: Lanes<f32>,
-    sums: Lanes<f32>,
-    /// What is added without minima, where a code stands for code - 8.
-    starts: Lanes<i32>,
-}
-
-/// A block for 8-bit weights.
-#[repr(C, align(64))]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Eight {
-    /// Codes above zero.
-    above: [Lanes<[i8; 4]>; 8],
-    /// Codes below zero, negated.
-    below: [Lanes<[i8; 4]>; 8],
-    scales: Lanes<f32>,
-    /// Of the block, and of its two groups of sixteen.
-    sums: [Lanes<f32>; 3],
-}
-
-/// Up to [`ROWS`] rows.
-#[derive(Default)]
-pub(crate) struct Panels {
-    rows: usize,
-    /// `[rows / 4][blocks]`, rows filled up with zeros; empty unless asked for.
-    four: Vec<Four>,
-    /// Likewise.
-    eight: Vec<Eight>,
-    sums: [Vector; ROWS],
-}
-
-impl Panels {
-    /// Makes those of `[rows, blocks]` that are needed.
-    pub(super) fn fill(&mut self, rows: usize, blocks: &[ActivationBlock], [four, eight]: [bool; 2]) {
-        self.rows = rows;
-        if rows < LEAST {
-            return;
-        }
-        let width = blocks.len() / rows;
-        let panels = rows.div_ceil(PANEL) * width;
-        self.four.clear();
-        self.four.resize(if four { panels } else { 0 }, Zeroable::zeroed());
-        self.eight.clear();
-        self.eight.resize(if eight { panels } else { 0 }, Zeroable::zeroed());
-        for (at, block) in blocks.iter().enumerate() {
-            let row = at / width % PANEL;
-            let panel = at / width / PANEL * width + at % width;
-            if let Some(panel) = self.four.get_mut(panel) {
-                for (lanes, codes) in panel.codes.iter_mut().zip(block.codes.as_chunks().0) {
-                    lanes[row] = [*codes; 4];
-                }
-                panel.scales[row] = [block.scale; 4];
-                panel.sums[row] = [block.sum; 4];
-                panel.starts[row] = [-block.eight_sums[0]; 4];
-            }
-            if let Some(panel) = self.eight.get_mut(panel) {
-                let lanes = panel.above.iter_mut().zip(&mut panel.below);
-                for ((above, below), codes) in lanes.zip(block.codes.as_chunks::<4>().0) {
-                    above[row] = [codes.map(|code| code.max(0)); 4];
-                    below[row] = [codes.map(|code| (-code).max(0)); 4];
-                }
-                panel.scales[row] = [block.scale; 4];
-                for (lanes, sum) in
-                    panel.sums.iter_mut().zip([block.sum, block.group_sum::<16>(0), block.group_sum::<16>(1)])
-                {
-                    lanes[row] = [sum; 4];
+/// The sums of a tile with the rows of panels, added to `sums`.
+#[inline(always)]
+pub(super) fn panel_sums<const BITS: u32, const GROUP: u32, const MINS: bool>(
+    operand: SecondOperand,
+    tile: &[u8],
+    (panels, signs): (&[Panel], &[Signs]),
+    sums: &mut [Vector; PANEL],
+) {
+    let parts = const { BlockParts::new(BITS, GROUP, MINS) };
+    let constants = &Constants::new(operand);
+    for (index, (block, panel)) in tile.chunks_exact(parts.bytes).zip(panels).enumerate() {
+        for first in [0, 2] {
+            let half = |group: usize| {
+                let codes = constants.address(block) + first * 16;
+                let scales = constants.address(&block[parts.codes..]) + group * TILE * 2 + first * 8;
+                let codes = codes + group * GROUP as usize * TILE;
+                Half { codes, scales, mins: scales + parts.groups * TILE * 2 }
+            };
+            match (BITS, GROUP) {
+                (4, _) => four_bits::<MINS>(constants, half(0), panel, sums, first),
+                (_, 32) => eight_bits::<8, 0, MINS>(constants, half(0), panel, signs.get(index), sums, first),
+                _ => {
+                    eight_bits::<4, 0, MINS>(constants, half(0), panel, signs.get(index), sums, first);
+                    eight_bits::<4, 1, MINS>(constants, half(1), panel, signs.get(index), sums, first);
                 }
             }
         }
-    }
-
-    /// The sums of a tile with each row; `None` where there are too few.
-    #[inline(always)]
-    pub(super) fn sums<const BITS: u32, const GROUP: u32, const MINS: bool>(
-        &mut self,
-        tile: &[u8],
-    ) -> Option<&[Vector]> {
-        let parts = const { BlockParts::new(BITS, GROUP, MINS) };
-        if self.rows < LEAST {
-            return None;
-        }
-        self.sums.fill(Vector::default());
-        let blocks = tile.len() / parts.bytes;
-        let constants = &Constants::new();
-        let panels = self.sums.as_chunks_mut::<PANEL>().0.iter_mut().enumerate();
-        for (panel, sums) in panels.take(self.rows.div_ceil(PANEL)) {
-            for (index, block) in tile.chunks_exact(parts.bytes).enumerate() {
-                let at = panel * blocks + index;
-                for first in [0, 2] {
-                    let half = |group: usize| {
-                        let codes = constants.address(block) + first * 16;
-                        let scales = constants.address(&block[parts.codes..]) + group * TILE * 2 + first * 8;
-                        let codes = codes + group * GROUP as usize * TILE;
-                        Half { codes, scales, mins: scales + parts.groups * TILE * 2 }
-                    };
-                    match (BITS, GROUP) {
-                        (4, _) => four_bits::<MINS>(constants, half(0), &self.four[at], sums, first),
-                        (_, 32) => eight_bits::<8, 0, MINS>(constants, half(0), &self.eight[at], sums, first),
-                        _ => {
-                            eight_bits::<4, 0, MINS>(constants, half(0), &self.eight[at], sums, first);
-                            eight_bits::<4, 1, MINS>(constants, half(1), &self.eight[at], sums, first);
-                        }
-                    }
-                }
-            }
-        }
-        Some(&self.sums[..self.rows])
     }
 }
 
 /// What the compiler is not to know: V8 would put vectors together with three instructions each wherever they are used, and the
 /// compiler add to pointers.
 struct Constants {
+    operand: SecondOperand,
     fifteen: v128,
+    /// The highest bit of each byte, where 8-bit codes are to be moved up.
+    high_bits: v128,
     /// Of a half that is widened and shifted: its sign, exponent and mantissa.
     half: v128,
     /// What makes its exponent right.
@@ -175,10 +89,12 @@ struct Constants {
 
 impl Constants {
     #[inline(always)]
-    fn new() -> Self {
+    fn new(operand: SecondOperand) -> Self {
         let [half, power] = PLACED_HALF;
-        let [fifteen, half, power] = black_box([u8x16_splat(15), i32x4_splat(half), i32x4_splat(power)]);
-        Self { fifteen, half, power, all_ones: black_box(usize::MAX) }
+        let high_bits = u8x16_splat(if operand == SecondOperand::Unsigned { 128 } else { 0 });
+        let [fifteen, high_bits, half, power] =
+            black_box([u8x16_splat(15), high_bits, i32x4_splat(half), i32x4_splat(power)]);
+        Self { operand, fifteen, high_bits, half, power, all_ones: black_box(usize::MAX) }
     }
 
     /// The address of a slice, from which no other is derived.
@@ -211,12 +127,13 @@ type Sums = [[v128; 2]; PANEL];
 fn four_bits<const MINS: bool>(
     constants: &Constants,
     weights: Half,
-    panel: &Four,
+    panel: &Panel,
     sums: &mut [Vector; PANEL],
     first: usize,
 ) {
     let panel = constants.again(panel);
-    let mut dots = if MINS { [[i32x4_splat(0); 2]; PANEL] } else { panel.starts.map(|start| [load(&start); 2]) };
+    let mut dots =
+        if MINS { [[i32x4_splat(0); 2]; PANEL] } else { panel.minus_eight_sums[0].map(|start| [load(&start); 2]) };
     eight_columns::<0>(constants, weights.codes, panel, &mut dots);
     eight_columns::<1>(constants, weights.codes, panel, &mut dots);
     eight_columns::<2>(constants, weights.codes, panel, &mut dots);
@@ -225,7 +142,7 @@ fn four_bits<const MINS: bool>(
 }
 
 #[inline(always)]
-fn eight_columns<const PAIR: usize>(constants: &Constants, codes: usize, panel: &Four, dots: &mut Sums) {
+fn eight_columns<const PAIR: usize>(constants: &Constants, codes: usize, panel: &Panel, dots: &mut Sums) {
     let both = two(codes + PAIR * 64);
     let low = both.map(|both| v128_and(both, constants.fifteen));
     let high = both.map(|both| v128_and(u16x8_shr(both, 4), constants.fifteen));
@@ -244,23 +161,52 @@ fn eight_columns<const PAIR: usize>(constants: &Constants, codes: usize, panel: 
 fn eight_bits<const FOURS: usize, const GROUP: usize, const MINS: bool>(
     constants: &Constants,
     weights: Half,
-    panel: &Eight,
+    panel: &Panel,
+    signs: Option<&Signs>,
     sums: &mut [Vector; PANEL],
     first: usize,
 ) {
     let panel = constants.again(panel);
+    // Eight times the sums of the group's codes, negated.
+    let eight_sums = |row: usize| {
+        let [block, half] = [0, 1].map(|at| load(&panel.minus_eight_sums[at][row]));
+        match (FOURS, GROUP) {
+            (8, _) => block,
+            (_, 0) => half,
+            _ => i32x4_sub(block, half),
+        }
+    };
     let mut dots = [[i32x4_splat(0); 2]; PANEL];
-    for four in 0..FOURS {
-        four_columns(weights.codes + four * 64, &panel.below[GROUP * FOURS + four], &mut dots, 1 + four);
+    if let Some(signs) = signs {
+        let signs = constants.again(signs);
+        for four in 0..FOURS {
+            four_columns(weights.codes + four * 64, &signs.below[GROUP * FOURS + four], &mut dots, 1 + four);
+        }
+        dots = dots.map(|row| row.map(|sum| i32x4_sub(i32x4_splat(0), sum)));
+        for four in 0..FOURS {
+            four_columns(weights.codes + four * 64, &signs.above[GROUP * FOURS + four], &mut dots, 1 + FOURS + four);
+        }
+    } else {
+        if constants.operand == SecondOperand::Unsigned {
+            dots = from_fn(|row| [i32x4_shl(eight_sums(row), 4); 2]);
+        }
+        for four in 0..FOURS {
+            let activations = &panel.codes[GROUP * FOURS + four];
+            four_whole_columns(constants, weights.codes + four * 64, activations, &mut dots, 1 + four);
+        }
     }
-    dots = dots.map(|row| row.map(|sum| i32x4_sub(i32x4_splat(0), sum)));
-    for four in 0..FOURS {
-        four_columns(weights.codes + four * 64, &panel.above[GROUP * FOURS + four], &mut dots, 1 + FOURS + four);
+    let mut of_group = panel.sums;
+    if MINS && FOURS == 4 {
+        // By the arithmetic of `ActivationBlock::group_sum`.
+        for (row, sum) in of_group.iter_mut().enumerate() {
+            let eighth = f32x4_mul(f32x4_convert_i32x4(eight_sums(row)), f32x4_splat(-0.125));
+            *sum = lanes(f32x4_mul(eighth, load(&panel.scales[row])));
+        }
     }
-    let of_rows = &panel.sums[if FOURS == 8 { 0 } else { 1 + GROUP }];
-    finish::<MINS>(constants, dots, weights, [&panel.scales, of_rows], sums, first);
+    finish::<MINS>(constants, dots, weights, [&panel.scales, &of_group], sums, first);
 }
 
+/// Four columns of weights with activations of 7 bits.
 #[inline(always)]
 fn four_columns(codes: usize, activations: &Lanes<[i8; 4]>, dots: &mut Sums, different: usize) {
     let weights = two(codes);
@@ -268,6 +214,27 @@ fn four_columns(codes: usize, activations: &Lanes<[i8; 4]>, dots: &mut Sums, dif
         let activations = load(activations);
         for v in 0..2 {
             dots[row][v] = i32x4_relaxed_dot_i8x16_i7x16_add(weights[v], activations, dots[row][v]);
+        }
+        if row % 2 == 1 {
+            keep_order(codes, different * 2 + row / 2, dots);
+        }
+    }
+}
+
+/// Four columns of weights with signed activations.
+#[inline(always)]
+fn four_whole_columns(
+    constants: &Constants,
+    codes: usize,
+    activations: &Lanes<[i8; 4]>,
+    dots: &mut Sums,
+    different: usize,
+) {
+    let weights = two(codes).map(|codes| v128_xor(codes, constants.high_bits));
+    for (row, activations) in activations.iter().enumerate() {
+        let activations = load(activations);
+        for v in 0..2 {
+            dots[row][v] = i32x4_relaxed_dot_i8x16_i7x16_add(activations, weights[v], dots[row][v]);
         }
         if row % 2 == 1 {
             keep_order(codes, different * 2 + row / 2, dots);
@@ -308,11 +275,11 @@ fn finish<const MINS: bool>(
         for v in 0..2 {
             // SAFETY: a `Vector` is four v128, and `sums` points to the first or third of the first row's.
             let out = unsafe { &mut *sums.add(row * 4 + v) };
-            let product = f32x4_mul(f32x4_convert_i32x4(dots[row][v]), f32x4_mul(scales[v], scale));
-            *out = f32x4_add(*out, product);
+            let mut sum = f32x4_relaxed_madd(f32x4_convert_i32x4(dots[row][v]), f32x4_mul(scales[v], scale), *out);
             if MINS {
-                *out = f32x4_add(*out, f32x4_mul(mins[v], load(&sums_of_rows[row])));
+                sum = f32x4_relaxed_madd(mins[v], load(&sums_of_rows[row]), sum);
             }
+            *out = sum;
         }
     }
 }
@@ -322,6 +289,12 @@ fn finish<const MINS: bool>(
 fn two(at: usize) -> [v128; 2] {
     // SAFETY: there are 32 bytes of codes at the addresses that this is called with; a load needs no alignment.
     [0, 16].map(|more| unsafe { v128_load(with_exposed_provenance(at + more)) })
+}
+
+/// Four lanes.
+#[inline(always)]
+fn lanes(x: v128) -> [f32; 4] {
+    [f32x4_extract_lane::<0>(x), f32x4_extract_lane::<1>(x), f32x4_extract_lane::<2>(x), f32x4_extract_lane::<3>(x)]
 }
 
 /// Sixteen bytes.

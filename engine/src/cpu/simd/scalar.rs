@@ -1,4 +1,5 @@
-//! Sixteen lanes without vectors: what the operations mean, and what processors get that have none of the others.
+//! Sixteen lanes without vectors: what the operations mean, and what processors get that have none of the others. Those round products
+//! and sums each; with `FUSED` it is what the others are compared with.
 
 use super::{Kernel, LANES, Simd};
 use half::{bf16, f16};
@@ -6,7 +7,7 @@ use std::array::from_fn;
 
 /// Always there.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Scalar;
+pub(crate) struct Scalar<const FUSED: bool>;
 
 type F = [f32; LANES];
 type I = [i32; LANES];
@@ -19,13 +20,13 @@ fn dot(sum: I, codes: B, activations: B, code: impl Fn(u8) -> i32) -> I {
     })
 }
 
-impl Simd for Scalar {
+impl<const FUSED: bool> Simd for Scalar<FUSED> {
     type F = F;
     type I = I;
     type B = B;
     type Four = I;
     type Eight = I;
-    type Panels = ();
+    const FUSED: bool = FUSED;
     const ROWS: usize = 1;
 
     fn enter<K: Kernel>(self, kernel: K) -> K::Output {
@@ -63,6 +64,10 @@ impl Simd for Scalar {
     #[inline(always)]
     fn mul(self, a: F, b: F) -> F {
         from_fn(|lane| a[lane] * b[lane])
+    }
+    #[inline(always)]
+    fn mul_add(self, a: F, b: F, c: F) -> F {
+        from_fn(|lane| if FUSED { a[lane].mul_add(b[lane], c[lane]) } else { a[lane] * b[lane] + c[lane] })
     }
     #[inline(always)]
     fn div(self, a: F, b: F) -> F {

@@ -1,34 +1,43 @@
 //! Four registers of 128 bits.
 //!
 //! With relaxed SIMD, `i32x4.relaxed_dot_i8x16_i7x16_add` is one instruction on processors that have a dot product. Its second
-//! operand has seven bits, where it means the same everywhere: 4-bit codes fit, and signed bytes are multiplied as two
-//! nibbles of code + 128. Without, products are widened: those of 4-bit codes stay in 16 bits for a whole block (at most
+//! operand has seven bits, where it means the same everywhere: 4-bit codes fit; of signed bytes see `relaxed.rs`. Without, products are widened: those of 4-bit codes stay in 16 bits for a whole block (at most
 //! 8 * 15 * 127), and signed bytes are multiplied in pairs of 16 bits.
 #![allow(unsafe_code, reason = "intrinsics")]
 
+use super::{Kernel, LANES, Simd};
 #[cfg(target_feature = "relaxed-simd")]
 use super::{
-    ActivationBlock, Vector,
-    panels::{self, Panels},
+    panels,
+    relaxed::{self, SecondOperand},
 };
-use super::{Kernel, LANES, Simd};
+#[cfg(target_feature = "relaxed-simd")]
+use crate::cpu::{
+    input::Forms,
+    panels::{PANEL, Panel, PanelForms, Signs},
+    tiles::Vector,
+};
 use std::arch::wasm32::{
     f32x4_add, f32x4_convert_i32x4, f32x4_div, f32x4_mul, f32x4_nearest, f32x4_pmax, f32x4_pmin, f32x4_splat,
-    f32x4_sub, i32x4_add, i32x4_load_extend_i16x4, i32x4_max, i32x4_shl, i32x4_splat, i32x4_sub, i32x4_trunc_sat_f32x4,
-    u8x16_splat, u16x8_shr, v128, v128_and, v128_load, v128_load32_splat, v128_store,
+    f32x4_sub, i8x16_narrow_i16x8, i16x8_narrow_i32x4, i32x4_add, i32x4_extract_lane, i32x4_load_extend_i16x4,
+    i32x4_max, i32x4_shl, i32x4_shuffle, i32x4_splat, i32x4_sub, i32x4_trunc_sat_f32x4, u8x16_splat, u16x8_shr, v128,
+    v128_and, v128_load, v128_load32_splat, v128_store,
 };
+#[cfg(target_feature = "relaxed-simd")]
+use std::arch::wasm32::{f32x4_relaxed_madd, i32x4_relaxed_dot_i8x16_i7x16_add, v128_xor};
 #[cfg(not(target_feature = "relaxed-simd"))]
 use std::arch::wasm32::{
     i16x8_add, i16x8_extend_high_i8x16, i16x8_extend_low_i8x16, i16x8_extmul_high_i8x16, i16x8_extmul_low_i8x16,
-    i32x4_dot_i16x8, i32x4_extadd_pairwise_i16x8, i32x4_shuffle,
+    i32x4_dot_i16x8, i32x4_extadd_pairwise_i16x8,
 };
 use std::arch::wasm32::{i32x4_eq, i32x4_extend_high_i16x8, i32x4_extend_low_i16x8, v128_or};
-#[cfg(target_feature = "relaxed-simd")]
-use std::arch::wasm32::{i32x4_relaxed_dot_i8x16_i7x16_add, v128_xor};
 
 /// `simd128`, with `relaxed-simd` where the module was compiled for it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wasm;
+pub(crate) struct Wasm {
+    #[cfg(target_feature = "relaxed-simd")]
+    operand: SecondOperand,
+}
 
 type V = [v128; 4];
 
@@ -113,13 +122,6 @@ fn widened(from: &[u8; 32]) -> V {
     ]
 }
 
-#[cfg(target_feature = "relaxed-simd")]
-#[inline(always)]
-fn load16(from: &[u8; 16]) -> v128 {
-    // SAFETY: the array has 16 bytes; a load needs no alignment.
-    unsafe { v128_load(from.as_ptr().cast()) }
-}
-
 /// Of a half that is widened with its sign and shifted by 13: the bits that are in their places then, and 2^112 as bits of an f32,
 /// by which its exponent is too small.
 pub(super) const PLACED_HALF: [i32; 2] = [0x8fff_e000_u32 as i32, (127 + 112) << 23];
@@ -135,7 +137,7 @@ fn load_scales(from: &[u8; 8]) -> v128 {
 
 /// Four activations, four times.
 #[inline(always)]
-fn splat4(from: &[i8; 4]) -> v128 {
+pub(super) fn splat4(from: &[i8; 4]) -> v128 {
     // SAFETY: the array has four bytes; a load needs no alignment.
     unsafe { v128_load32_splat(from.as_ptr().cast()) }
 }
@@ -147,6 +149,22 @@ fn pairwise(a: v128, b: v128) -> v128 {
     i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(a, b), i32x4_shuffle::<1, 3, 5, 7>(a, b))
 }
 
+impl Wasm {
+    /// With nothing but what is so everywhere.
+    #[cfg(target_feature = "relaxed-simd")]
+    pub(super) fn seven_bits() -> Self {
+        Self { operand: SecondOperand::SevenBits }
+    }
+
+    /// As it is here.
+    pub(super) fn detect() -> Self {
+        Self {
+            #[cfg(target_feature = "relaxed-simd")]
+            operand: SecondOperand::detect(),
+        }
+    }
+}
+
 impl Simd for Wasm {
     type F = V;
     type I = V;
@@ -156,18 +174,16 @@ impl Simd for Wasm {
     /// Products of 16 bits: of the first two rows of a vector, and of the other two.
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Four = [V; 2];
-    /// Of the high nibbles, and of the low ones.
+    /// Of the high nibbles, and of the low ones; where whole bytes can be multiplied, the sum as it is, and nothing.
     #[cfg(target_feature = "relaxed-simd")]
     type Eight = [V; 2];
     /// Sums of two products: of the first two rows of a vector, and of the other two.
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Eight = [V; 2];
-    #[cfg(target_feature = "relaxed-simd")]
-    type Panels = Panels;
-    #[cfg(not(target_feature = "relaxed-simd"))]
-    type Panels = ();
+    const FUSED: bool = cfg!(target_feature = "relaxed-simd");
     const ROWS: usize = 2;
-    const HEADS: usize = 1;
+    const QUERIES: usize = 2;
+    const VALUES: usize = 1;
     #[cfg(target_feature = "relaxed-simd")]
     const ROWS_OF_PIECE: usize = panels::ROWS;
 
@@ -219,6 +235,17 @@ impl Simd for Wasm {
     #[inline(always)]
     fn mul(self, a: V, b: V) -> V {
         four!(|a, b| f32x4_mul(a, b))
+    }
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn mul_add(self, a: V, b: V, c: V) -> V {
+        let fused = f32x4_relaxed_madd;
+        [fused(a[0], b[0], c[0]), fused(a[1], b[1], c[1]), fused(a[2], b[2], c[2]), fused(a[3], b[3], c[3])]
+    }
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    fn mul_add(self, a: V, b: V, c: V) -> V {
+        self.add(self.mul(a, b), c)
     }
     #[inline(always)]
     fn div(self, a: V, b: V) -> V {
@@ -301,19 +328,41 @@ impl Simd for Wasm {
         [splat4(&activations); 4]
     }
 
+    #[inline(always)]
+    fn narrow(self, x: V) -> [i8; LANES] {
+        let bytes = i8x16_narrow_i16x8(i16x8_narrow_i32x4(x[0], x[1]), i16x8_narrow_i32x4(x[2], x[3]));
+        let mut out = [0; LANES];
+        // SAFETY: the array has 16 bytes; a store needs no alignment.
+        unsafe { v128_store(out.as_mut_ptr().cast(), bytes) };
+        out
+    }
+    #[inline(always)]
+    fn total_i32(self, x: V) -> i32 {
+        let sum = i32x4_add(i32x4_add(x[0], x[1]), i32x4_add(x[2], x[3]));
+        let pairs = i32x4_add(sum, i32x4_shuffle::<2, 3, 0, 1>(sum, sum));
+        i32x4_extract_lane::<0>(pairs).wrapping_add(i32x4_extract_lane::<1>(pairs))
+    }
+    #[inline(always)]
+    fn largest_i32(self, x: V) -> i32 {
+        let most = i32x4_max(i32x4_max(x[0], x[1]), i32x4_max(x[2], x[3]));
+        let pairs = i32x4_max(most, i32x4_shuffle::<2, 3, 0, 1>(most, most));
+        i32x4_extract_lane::<0>(pairs).max(i32x4_extract_lane::<1>(pairs))
+    }
+
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn fill_panels(self, panels: &mut Panels, rows: usize, blocks: &[ActivationBlock], bits: [bool; 2]) {
-        panels.fill(rows, blocks, bits);
+    fn panel_forms(self, forms: Forms) -> PanelForms {
+        self.operand.forms(forms)
     }
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn panel_sums<'a, const BITS: u32, const GROUP: u32, const MINS: bool>(
+    fn panel_sums<const BITS: u32, const GROUP: u32, const MINS: bool>(
         self,
         tile: &[u8],
-        panels: &'a mut Panels,
-    ) -> Option<&'a [Vector]> {
-        panels.sums::<BITS, GROUP, MINS>(tile)
+        panels: (&[Panel], &[Signs]),
+        sums: &mut [Vector; PANEL],
+    ) {
+        panels::panel_sums::<BITS, GROUP, MINS>(self.operand, tile, panels, sums);
     }
 
     #[cfg(target_feature = "relaxed-simd")]
@@ -355,32 +404,22 @@ impl Simd for Wasm {
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
     fn eight_dots<const M: usize>(self, codes: &[[u8; 64]], activations: [&[[i8; 4]]; M]) -> [[V; 2]; M] {
-        // One vector of the four at a time: two sums of each of four rows are as many as there is room for.
-        let dot = i32x4_relaxed_dot_i8x16_i7x16_add;
-        let mut sums = [[[i32x4_splat(0); 4]; 2]; M];
-        for v in 0..4 {
-            let mut part = [[i32x4_splat(0); 2]; M];
-            for (four, codes) in codes.iter().enumerate() {
-                let (vectors, _) = codes.as_chunks();
-                let unsigned = v128_xor(load16(&vectors[v]), u8x16_splat(128));
-                let [high, low] =
-                    [v128_and(u16x8_shr(unsigned, 4), u8x16_splat(15)), v128_and(unsigned, u8x16_splat(15))];
-                for m in 0..M {
-                    let four_times = splat4(&activations[m][four]);
-                    part[m] = [dot(four_times, high, part[m][0]), dot(four_times, low, part[m][1])];
-                }
-            }
-            for m in 0..M {
-                (sums[m][0][v], sums[m][1][v]) = (part[m][0], part[m][1]);
-            }
+        match self.operand {
+            SecondOperand::SevenBits => relaxed::nibble_dots(codes, activations),
+            operand => relaxed::byte_dots(operand, codes, activations),
         }
-        sums
     }
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
     fn eight_sum(self, sum: [V; 2], eight_times: i32) -> V {
-        let high = self.sub_i32(sum[0], self.splat_i32(eight_times));
-        self.add_i32(self.shift_left::<4>(high), sum[1])
+        match self.operand {
+            SecondOperand::Signed => sum[0],
+            SecondOperand::Unsigned => self.sub_i32(sum[0], self.splat_i32(eight_times << 4)),
+            SecondOperand::SevenBits => {
+                let high = self.sub_i32(sum[0], self.splat_i32(eight_times));
+                self.add_i32(self.shift_left::<4>(high), sum[1])
+            }
+        }
     }
 
     #[cfg(not(target_feature = "relaxed-simd"))]
