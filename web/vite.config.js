@@ -41,5 +41,5 @@ export default defineConfig(({ mode }) => ({
     minify: false,
     lib: { entry: { [entries[mode]]: sources[mode] }, formats: ["es"] },
   },
-  test: { include: ["ts/**/*.test.ts"], testTimeout: 10_000 },
+  test: { include: ["ts/**/*.test.ts", "src/*.test.js"], testTimeout: 10_000 },
 }));

@@ -2,8 +2,8 @@
 
 use tilewright_engine::gpu::trial::{ProductForm, ProductOp};
 use tilewright_engine::gpu::tuned_op::{HeadsOp, TunedOp};
-use tilewright_engine::kernels::KernelVariant;
 use tilewright_engine::kernels::variant::MOST_CHUNKS;
+use tilewright_engine::kernels::{KernelVariant, MatrixUnit};
 
 /// What of a device bounds kernels.
 pub use tilewright_engine::gpu::KernelLimits as Limits;
@@ -43,6 +43,37 @@ fn products(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
     }
     if op.rows > 4 && (!fused || (op.packed && op.form == ProductForm::Head)) {
         variants.extend(tiles(op, limits));
+    }
+    if op.rows > 4 && op.packed {
+        variants.extend(limits.unit.iter().flat_map(|unit| matrix_tiles(op, limits, unit)));
+    }
+    variants
+}
+
+/// Products by matrix units.
+fn matrix_tiles(op: &ProductOp, limits: &Limits, unit: &MatrixUnit) -> Vec<KernelVariant> {
+    let mut variants = Vec::new();
+    let sides = |unit: u32| [16_u32, 32, 64].into_iter().filter(move |side| side.is_multiple_of(unit));
+    for (team_m, team_n) in sides(unit.m).flat_map(|m| sides(unit.n).map(move |n| (m, n))) {
+        for (across_m, across_n) in [1, 2, 4].into_iter().flat_map(|m| [1, 2, 4].map(|n| (m, n))) {
+            let (tile_m, tile_n) = (team_m * across_m, team_n * across_n);
+            if tile_m > 16 && tile_m >= 2 * op.rows.next_power_of_two() {
+                continue;
+            }
+            for (parts, blocks) in [1, 2, 4].into_iter().flat_map(|parts| [1, 2, 4, 8].map(|blocks| (parts, blocks))) {
+                if !unit.divides((team_m, team_n), parts, blocks) {
+                    continue;
+                }
+                let variant = |ahead| unit.variant((tile_m, tile_n), (team_m, team_n), parts, blocks, ahead);
+                let (size, bytes) = (variant(true).workgroup_size(), variant(true).unit_bytes());
+                let packs = tile_n * blocks * 32 / op.format.pack();
+                let fetched = (tile_m * blocks * 2).div_ceil(size) + packs.div_ceil(size);
+                let fits = size <= limits.workgroup_size.min(256) && bytes <= limits.workgroup_bytes;
+                if fits && fetched <= FETCHED {
+                    variants.extend([false, true].map(variant));
+                }
+            }
+        }
     }
     variants
 }

@@ -4,9 +4,16 @@ use std::collections::HashSet;
 use tilewright_autotune::check::{ROWS, Verdict, selection};
 use tilewright_autotune::space::{Limits, variants};
 use tilewright_engine::gpu::check::FORMATS;
+use tilewright_engine::kernels::MatrixUnit;
 use tilewright_engine::{Gpu, GpuOptions};
 
-const LIMITS: Limits = Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: 1, halves: false };
+const LIMITS: Limits = Limits {
+    workgroup_bytes: 16_384,
+    workgroup_size: 256,
+    subgroup: 1,
+    halves: false,
+    unit: Some(MatrixUnit::PRETENDED),
+};
 
 fn gpu(refuse: &[&str]) -> Gpu {
     let adapter = std::env::var("TILEWRIGHT_TEST_ADAPTER").unwrap_or_else(|_| "llvmpipe".into());
@@ -23,8 +30,8 @@ fn a_round_has_every_kernel_with_every_form_in_every_format_and_all_numbers_of_r
             .iter()
             .map(|c| (c.variant.kernel(), std::mem::discriminant(&c.op.form), c.op.format.name(), c.op.format))
             .collect();
-        // Five forms in eight formats and in the five that are quantized, two forms in eight, and three in five.
-        assert_eq!((forms.len(), checks.len()), (40 + 25 + 16 + 15, 96), "seed {seed}");
+        // Five forms in eight formats and twice in the five that are quantized, two forms in eight, and three in five.
+        assert_eq!((forms.len(), checks.len()), (40 + 25 + 25 + 16 + 15, 121), "seed {seed}");
         let rows: HashSet<u32> = checks.iter().map(|check| check.op.rows).collect();
         assert_eq!(rows.len(), ROWS.len(), "seed {seed}");
         assert!(FORMATS.iter().all(|format| checks.iter().any(|check| check.op.format == *format)));

@@ -15,6 +15,7 @@ const FORMS = {
   matvec_packed: ["plain", "accumulate", "gate", "qkv", "head"],
   matmul: ["plain", "accumulate"],
   matmul_packed: ["plain", "accumulate", "head"],
+  subgroup_matmul_packed: ["plain", "accumulate", "gate", "qkv", "head"],
 };
 const QUANTIZED = ["q4 by 32", "q4m by 32", "q8 by 32", "q8m by 32", "q8 by 16"];
 const FORMATS = ["f32", "f16", "bf16", ...QUANTIZED];

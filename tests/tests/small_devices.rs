@@ -1,6 +1,7 @@
 //! Devices that lack something. One whose compiler refuses a kernel runs the model with other kernels; one with little memory
 //! keeps fewer keys and values; one that can do neither is an error that names kernel or numbers.
 
+use tilewright_engine::kernels::MatrixUnit;
 use tilewright_engine::load::load_shape;
 use tilewright_engine::model::shapes::Shape;
 use tilewright_engine::{Device, Gpu, GpuError, GpuOptions, LoadError, LoadOptions};
@@ -54,6 +55,22 @@ fn whatever_product_a_device_refuses_another_takes_its_place() {
         let floats = differences(device(refused));
         assert!(floats.iter().all(|&difference| difference < 1e-3), "without {refused:?}: {floats:?}");
     }
+}
+
+/// Invocations stand in for the units, in the same kernel.
+#[test]
+fn products_by_matrix_units_round_as_little_as_those_of_integers_which_stand_in_for_them_when_they_are_refused() {
+    let with = |unit: Option<MatrixUnit>, refuse: &[&str]| {
+        let refuse = refuse.iter().map(ToString::to_string).collect();
+        let options =
+            GpuOptions { unit, refuse, software: Some(false), half_cache: Some(false), ..GpuOptions::default() };
+        differences_by(device_with(&options), &[1, 8, 70])
+    };
+    let pretended = Some(MatrixUnit::PRETENDED);
+    let (units, integers) = (with(pretended, &[]), with(None, &[]));
+    assert_eq!(units[..2], integers[..2], "few rows are as they were");
+    assert!(units[2] != integers[2] && units[2] > 1e-3 && units[2] < 0.3, "{units:?}, {integers:?}");
+    assert_eq!(with(pretended, &["subgroup_matmul_packed"]), integers);
 }
 
 /// Steps of two to seven rows have kernels of their own, which are compiled when the first such step comes.

@@ -1,14 +1,17 @@
-// What `wgpu` cannot ask of a browser (device_shim.rs); but it asks for a device through this prototype.
+// What `wgpu` cannot ask of a browser (device_shim.rs): subgroups and their matrix units; but it asks for a device through this prototype.
 //
 // Only devices whose label was handed out here are touched, so that others in this realm stay what they were. A browser may
 // offer the feature and fail to open a device with it; what it tried to open it from may then be spent, so the device without
 // comes from another adapter.
 
+/** Still an experiment of Chromium's, behind a flag. */
+const MATRICES = "chromium-experimental-subgroup-matrix";
+const NOTHING = [0, 0, 0, 0, 0];
 /** `GPUShaderStage.COMPUTE`. */
 const COMPUTE = 4;
 /** Labels of devices that are to have subgroups, and to be known here. */
 const wanted = new Set();
-/** What devices got: the least size of a subgroup, by label. */
+/** What devices got, by label: the least size of a subgroup, then rows, outputs, columns and invocations of its matrix unit or zeros. */
 const granted = new Map();
 /** Devices that are open, by label, as long as somebody else keeps them. */
 const opened = new Map();
@@ -24,12 +27,26 @@ export function nextDevice() {
   return label;
 }
 
-/** The least size of a subgroup on the device of that label; 0: it has none. */
-export function leastSubgroup(label) {
-  const size = granted.get(label) ?? 0;
+/** What the device of that label got, as `granted` says; zeros: nothing. */
+export function grantedTo(label) {
+  const got = granted.get(label) ?? NOTHING;
   wanted.delete(label);
   granted.delete(label);
-  return size;
+  return new Uint32Array(got);
+}
+
+/**
+ * The units of an adapter that multiply matrices of f16 and add up in f32, the largest: where all subgroups are of one size, or a
+ * kernel could not tell which invocation is in which.
+ */
+function matrixUnit({ features, info }, asked) {
+  const lanes = info?.subgroupMinSize;
+  const known = features.has(MATRICES) && asked.includes("shader-f16") && lanes === info?.subgroupMaxSize;
+  const units = [...((known && info.subgroupMatrixConfigs) || [])].filter(
+    ({ componentType, resultComponentType }) => componentType === "f16" && resultComponentType === "f32",
+  );
+  const [largest] = units.sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+  return largest && [largest.M, largest.N, largest.K, lanes];
 }
 
 /**
@@ -71,10 +88,13 @@ function watch() {
     };
     const asks = this.features.has("subgroups") && size > 1;
     if (!asks) return keep(await requestDevice.call(this, descriptor));
-    const requiredFeatures = [...(descriptor.requiredFeatures ?? []), "subgroups"];
+    const asked = [...(descriptor.requiredFeatures ?? [])];
+    const unit = matrixUnit(this, asked);
+    const requiredFeatures = [...asked, "subgroups", ...(unit ? [MATRICES] : [])];
     try {
       const device = await requestDevice.call(this, { ...descriptor, requiredFeatures });
-      if (device.features.has("subgroups")) granted.set(descriptor.label, size);
+      const has = (feature) => device.features.has(feature);
+      if (has("subgroups")) granted.set(descriptor.label, [size, ...(unit && has(MATRICES) ? unit : NOTHING.slice(1))]);
       return keep(device);
     } catch {
       const adapter = await globalThis.navigator.gpu.requestAdapter({ powerPreference: "high-performance" });

@@ -10,7 +10,7 @@ use tilewright_autotune::check::{Verdict, selection};
 use tilewright_autotune::space::Limits;
 use tilewright_engine::gpu::check::{Finding, Rig};
 use tilewright_engine::gpu::trial::{ProductForm, ProductOp};
-use tilewright_engine::kernels::KernelVariant;
+use tilewright_engine::kernels::{KernelVariant, MatrixUnit};
 use tilewright_engine::{Gpu, GpuError, GpuOptions};
 use tilewright_web_io::{json, thrown};
 use wasm_bindgen::prelude::*;
@@ -126,7 +126,13 @@ async fn check(request: &Request) -> Result<Report, GpuError> {
 
 async fn all(gpu: &Gpu, request: &Request) -> Result<Vec<Checked>, GpuError> {
     let (workgroup_bytes, workgroup_size) = LEAST;
-    let limits = Limits { workgroup_bytes, workgroup_size, subgroup: gpu.least_subgroup(), halves: gpu.has_halves() };
+    let limits = Limits {
+        workgroup_bytes,
+        workgroup_size,
+        subgroup: gpu.least_subgroup(),
+        halves: gpu.has_halves(),
+        unit: Some(gpu.matrix_unit().unwrap_or(MatrixUnit::PRETENDED)),
+    };
     let mut checks = Vec::new();
     let selected = selection(&limits, request.seed, request.rounds);
     for check in selected.iter().skip(request.from).step_by(request.every.max(1)) {

@@ -31,6 +31,8 @@ pub(super) enum Form {
 /// Which kernels are asked for. A device whose compiler refuses one gets those of the next rung.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rung {
+    /// Products of integers, of many rows by the matrix units of subgroups.
+    Units,
     /// Products of integers where there are enough rows.
     Integers,
     /// Products of floats, fused with what is beside them.
@@ -43,6 +45,7 @@ impl Rung {
     /// Where a device begins.
     pub(super) fn from(gpu: &Gpu) -> Self {
         match (gpu.multiplies_integers(), gpu.is_software()) {
+            (true, _) if gpu.matrix_unit().is_some() => Self::Units,
             (true, _) => Self::Integers,
             (false, false) => Self::Fused,
             // Dispatches cost a software adapter little and barriers much, and a fused norm's weights are loaded again for every few outputs:
@@ -51,8 +54,13 @@ impl Rung {
         }
     }
 
+    pub(super) fn has_integers(self) -> bool {
+        matches!(self, Self::Units | Self::Integers)
+    }
+
     pub(super) fn next(self) -> Option<Self> {
         match self {
+            Self::Units => Some(Self::Integers),
             Self::Integers => Some(Self::Fused),
             Self::Fused => Some(Self::Plain),
             Self::Plain => None,
@@ -63,6 +71,7 @@ impl Rung {
 impl std::fmt::Display for Rung {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Units => "products by matrix units",
             Self::Integers => "products of integers",
             Self::Fused => "fused kernels of floats",
             Self::Plain => "the plainest kernels",

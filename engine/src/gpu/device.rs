@@ -2,7 +2,7 @@
 
 use super::ahead::CompileAhead;
 use super::profile::{KernelTime, Profiler};
-use crate::kernels::KernelVariant;
+use crate::kernels::{KernelVariant, MatrixUnit};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +38,8 @@ pub struct GpuOptions {
     pub plant: Vec<(KernelVariant, PlantedFault)>,
     /// Pretend that the device has no timestamps. For tests of clocks.
     pub no_timestamps: bool,
+    /// Units by which subgroups multiply matrices. For tests of what uses them, which invocations then stand in for.
+    pub unit: Option<MatrixUnit>,
 }
 
 /// What is wrong with a variant.
@@ -62,6 +64,8 @@ pub struct KernelLimits {
     pub subgroup: u32,
     /// Whether kernels may compute in f16.
     pub halves: bool,
+    /// By which subgroups multiply matrices.
+    pub unit: Option<MatrixUnit>,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -74,6 +78,7 @@ pub struct Gpu {
     info: Arc<wgpu::AdapterInfo>,
     software: bool,
     subgroup: u32,
+    unit: Option<MatrixUnit>,
     integers: bool,
     half_cache: bool,
     cache_bytes: Option<u64>,
@@ -212,6 +217,7 @@ impl Gpu {
             ahead: None,
             software,
             subgroup: if subgroups { info.subgroup_min_size } else { 1 },
+            unit: options.unit,
             info: Arc::new(info),
             faults: Faults::default(),
         };
@@ -320,6 +326,7 @@ impl Gpu {
             workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             subgroup: self.subgroup,
             halves: self.has_halves(),
+            unit: self.unit,
         }
     }
 
@@ -353,6 +360,17 @@ impl Gpu {
     #[must_use]
     pub fn with_subgroups(self, least: u32) -> Self {
         Self { subgroup: least, ..self }
+    }
+
+    /// By which subgroups multiply matrices.
+    pub fn matrix_unit(&self) -> Option<MatrixUnit> {
+        self.unit
+    }
+
+    /// Lets kernels use matrix units, which `wgpu` knows nothing of either; or none.
+    #[must_use]
+    pub fn with_matrix_unit(self, unit: Option<MatrixUnit>) -> Self {
+        Self { unit, ..self }
     }
 
     /// Buffers, bind groups and pipelines made so far: no step makes any once it has run before.

@@ -125,12 +125,17 @@ impl Dispatch {
                 let WeightShape { pack, packs, part_rows, .. } = product.weight;
                 KernelVariant::default_matvec(rows, pack, packs, part_rows, gpu.is_software())
             }
-            (Kernel::MatvecPacked, KernelShape::Product(product)) => {
-                let blocks = product.in_stride / 32;
-                KernelVariant::default_matvec_packed(rows, product.weight.part_rows, blocks)
-            }
-            (Kernel::MatmulPacked, KernelShape::Product(product)) => {
-                KernelVariant::default_matmul_packed(product.weight.part_rows)
+            (kernel @ (Kernel::MatvecPacked | Kernel::MatmulPacked), KernelShape::Product(product)) => {
+                let (outputs, blocks) = (product.weight.part_rows, product.in_stride / 32);
+                let by_units = |unit| KernelVariant::default_subgroup_matmul_packed(unit, rows, outputs, blocks);
+                let fits = |variant: &KernelVariant| {
+                    let limits = gpu.limits();
+                    variant.unit_bytes() <= limits.workgroup_bytes && variant.workgroup_size() <= limits.workgroup_size
+                };
+                gpu.matrix_unit().and_then(by_units).filter(fits).unwrap_or_else(|| match kernel {
+                    Kernel::MatvecPacked => KernelVariant::default_matvec_packed(rows, outputs, blocks),
+                    _ => KernelVariant::default_matmul_packed(outputs),
+                })
             }
             _ => KernelVariant::default_product(rows, gpu.is_software()),
         }
@@ -203,7 +208,9 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             [x, groups.div_ceil(x), rows.div_ceil(columns)]
         }
         (
-            KernelVariant::Matmul { tile_m, tile_n, .. } | KernelVariant::MatmulPacked { tile_m, tile_n, .. },
+            KernelVariant::Matmul { tile_m, tile_n, .. }
+            | KernelVariant::MatmulPacked { tile_m, tile_n, .. }
+            | KernelVariant::SubgroupMatmulPacked { tile_m, tile_n, .. },
             KernelShape::Product(product),
         ) => [product.weight.part_rows.div_ceil(tile_n), rows.div_ceil(tile_m), 1],
         (KernelVariant::Embed { workgroup }, KernelShape::Embed { table, .. }) => {

@@ -54,7 +54,7 @@ impl GpuExecutor {
         capacity: Capacity,
         cache: Vec<wgpu::Buffer>,
     ) -> Result<Self, GpuError> {
-        let gpu = weights.gpu().clone();
+        let mut gpu = weights.gpu().clone();
         let fused = Program::new(config).fused();
         let split = KernelVariant::default_split(config.head_dim, config.heads / config.kv_heads, gpu.is_software());
         let memory = StepMemory::new(&gpu, config, &capacity, &split, cache);
@@ -119,6 +119,9 @@ impl GpuExecutor {
                 return Err(GpuError::Refused { adapter: gpu.name(), kernel, reason });
             };
             tracing::warn!("{} refused to compile {kernel}, so it goes on with {next}: {reason}", gpu.name());
+            if rung == Rung::Units {
+                gpu = gpu.with_matrix_unit(None);
+            }
             (rung, pipelines) = (next, Pipelines::default());
         }
         let logits_stride = Activation::Logits.stride(config) as usize;

@@ -5,7 +5,7 @@
 //! or the choice of rows as well, so that a step has no more dispatches than with floats. Query, key and value come from one
 //! product, gate and up from another: more outputs keep more of a GPU busy.
 
-use super::binder::{Binder, Form, Rung, weight_bindings, weight_shape};
+use super::binder::{Binder, Form, weight_bindings, weight_shape};
 use super::dispatch::{Dispatch, Kernel};
 use super::memory::IntegerMemory;
 use super::pipelines::Access::{Read, ReadWrite, Uniform};
@@ -29,7 +29,7 @@ struct Source<'a> {
 
 impl<'a> Binder<'a> {
     fn integers(&self) -> Option<&'a IntegerMemory> {
-        if self.form == Form::Few || self.rung != Rung::Integers { None } else { self.memory.integers.as_ref() }
+        if self.form == Form::Few || !self.rung.has_integers() { None } else { self.memory.integers.as_ref() }
     }
 
     fn kernel(&self) -> Kernel {

@@ -8,7 +8,7 @@
 //! | gather embeddings | `embed.wgsl` | [`embed`] |
 //! | RMS normalization | `rms_norm.wgsl` | [`rms_norm`] |
 //! | matrix product | `matvec.wgsl` (few rows), `matmul.wgsl` (many); both also in f16 | [`matmul`] |
-//! | the same in 8-bit integers | `quantize.wgsl`, `matvec_packed.wgsl` (few rows), `matmul_packed.wgsl` (many) | [`quantize`], [`matmul`] |
+//! | the same in 8-bit integers | `quantize.wgsl`, `matvec_packed.wgsl` (few rows), `matmul_packed.wgsl` (many), `subgroup_matmul_packed.wgsl` (many, by matrix units) | [`quantize`], [`matmul`] |
 //! | rotary embedding and KV write | `rope_kv.wgsl` | [`rope_kv`] |
 //! | paged attention | `attention.wgsl` (any heads), `attention_tile.wgsl` (many rows), `attention_split.wgsl` and `attention_reduce.wgsl` (few) | [`attention`] |
 //! | gated activation | `silu_mul.wgsl` | [`silu_mul`] |
@@ -21,6 +21,7 @@ pub mod attention;
 pub mod embed;
 pub mod gather_rows;
 pub mod matmul;
+mod matrix_unit;
 pub mod quantize;
 pub mod rms_norm;
 pub mod rope_kv;
@@ -29,4 +30,5 @@ pub mod silu_mul;
 pub mod source;
 pub mod variant;
 
+pub use matrix_unit::MatrixUnit;
 pub use variant::KernelVariant;

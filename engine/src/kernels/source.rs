@@ -41,6 +41,7 @@ const FILES: &[(&str, &str)] = &[
     ("shared/packed.wgsl", include_str!("shared/packed.wgsl")),
     ("matvec_packed.wgsl", include_str!("matvec_packed.wgsl")),
     ("matmul_packed.wgsl", include_str!("matmul_packed.wgsl")),
+    ("subgroup_matmul_packed.wgsl", include_str!("subgroup_matmul_packed.wgsl")),
     ("quantize.wgsl", include_str!("quantize.wgsl")),
     ("rope_kv.wgsl", include_str!("rope_kv.wgsl")),
     ("attention.wgsl", include_str!("attention.wgsl")),

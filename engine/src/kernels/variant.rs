@@ -64,6 +64,33 @@ pub enum KernelVariant {
         /// Outputs per invocation.
         thread_n: u32,
     },
+    /// Matrix product of many rows by the matrix units of subgroups, from 8-bit integers that become f16.
+    SubgroupMatmulPacked {
+        /// Rows per workgroup; a multiple of `team_m`.
+        tile_m: u32,
+        /// Outputs per workgroup; a multiple of `team_n`.
+        tile_n: u32,
+        /// Rows per subgroup; a multiple of `unit_m`.
+        team_m: u32,
+        /// Outputs per subgroup; a multiple of `unit_n`, an even one in the forms that work on pairs of outputs.
+        team_n: u32,
+        /// Subgroups that share the columns of an output.
+        parts: u32,
+        /// Blocks of 32 columns in workgroup memory at a time; 32 times as many columns are a multiple of `parts * unit_k`.
+        blocks: u32,
+        /// Whether the next blocks are fetched while these are multiplied.
+        ahead: bool,
+        /// Invocations of a subgroup.
+        lanes: u32,
+        /// Rows that the units multiply at once.
+        unit_m: u32,
+        /// Outputs likewise.
+        unit_n: u32,
+        /// Columns likewise.
+        unit_k: u32,
+        /// Whether there are such units; else invocations do the same, to check it.
+        units: bool,
+    },
     /// Turns activations into 8-bit integers.
     Quantize {
         /// Invocations that share a row; a power of two.
@@ -184,6 +211,7 @@ impl KernelVariant {
             Self::Matmul { .. } => "matmul",
             Self::MatvecPacked { .. } => "matvec_packed",
             Self::MatmulPacked { .. } => "matmul_packed",
+            Self::SubgroupMatmulPacked { .. } => "subgroup_matmul_packed",
             Self::Quantize { .. } => "quantize",
             Self::RopeKv { .. } => "rope_kv",
             Self::Attention { .. } => "attention",
@@ -353,7 +381,7 @@ impl KernelVariant {
 
     /// Whether it multiplies 8-bit integers, which [`KernelVariant::Quantize`] makes.
     pub fn is_packed(&self) -> bool {
-        matches!(self, Self::MatvecPacked { .. } | Self::MatmulPacked { .. })
+        matches!(self, Self::MatvecPacked { .. } | Self::MatmulPacked { .. } | Self::SubgroupMatmulPacked { .. })
     }
 
     /// Rows of the input served by one fetch of the weights, of a product for few rows.
@@ -369,9 +397,14 @@ impl KernelVariant {
         matches!(self, Self::Matvec { subgroups: true, .. } | Self::MatvecPacked { subgroups: true, .. })
     }
 
-    /// Whether it computes in f16.
+    /// Whether it needs a device that computes in f16.
     pub fn uses_halves(&self) -> bool {
-        matches!(self, Self::Matvec { halves: true, .. } | Self::Matmul { halves: true, .. })
+        matches!(self, Self::Matvec { halves: true, .. } | Self::Matmul { halves: true, .. }) || self.uses_units()
+    }
+
+    /// Whether it needs matrix units.
+    pub fn uses_units(&self) -> bool {
+        matches!(self, Self::SubgroupMatmulPacked { units: true, .. })
     }
 
     /// Invocations per workgroup.
@@ -396,6 +429,9 @@ impl KernelVariant {
             Self::Matvec { threads, outputs, .. } | Self::MatvecPacked { threads, outputs, .. } => threads * outputs,
             Self::Matmul { tile_m, tile_n, thread_m, thread_n, .. }
             | Self::MatmulPacked { tile_m, tile_n, thread_m, thread_n } => (tile_m / thread_m) * (tile_n / thread_n),
+            Self::SubgroupMatmulPacked { tile_m, tile_n, team_m, team_n, parts, lanes, .. } => {
+                (tile_m / team_m) * (tile_n / team_n) * parts * lanes
+            }
         }
     }
 }
