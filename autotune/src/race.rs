@@ -42,6 +42,10 @@ const FIRST: u32 = 6;
 /// A pass that is so much of what was aimed at is long enough.
 const LONG_ENOUGH: f64 = 0.85;
 
+/// Kernels compiled in a turn: compiling can't be given up either. A GPU in software compiles one at a time, each in up to 2 s, and
+/// whoever else needs a kernel waits for all that were asked for before.
+const COMPILED_AT_ONCE: usize = 8;
+
 /// A first run may take so many times longer than the first candidate's.
 const SLOW: f64 = 8.0;
 /// Whoever takes so many times what is allowed gets no second run.
@@ -193,7 +197,11 @@ impl<'a> Race<'a> {
             self.trial.prepare(&new).await?;
         }
         // Meanwhile the device is another race's.
-        self.trial.compile_ahead(&new).await;
+        let at_once = if self.trial.is_software() { 1 } else { COMPILED_AT_ONCE };
+        for some in new.chunks(at_once) {
+            self.host.turn().await;
+            self.trial.compile_ahead(some).await;
+        }
         let _busy = self.device.lock().await;
         let first = self.entries.len();
         for variant in &new {

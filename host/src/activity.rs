@@ -23,8 +23,17 @@ impl Activity {
 
     /// Resolves when it is not.
     pub async fn idle(&self) {
+        self.until(false).await;
+    }
+
+    /// Resolves when it is.
+    pub async fn busy(&self) {
+        self.until(true).await;
+    }
+
+    async fn until(&self, busy: bool) {
         poll_fn(|context| {
-            if !self.is_busy() {
+            if self.is_busy() == busy {
                 return Poll::Ready(());
             }
             self.0.wakers.borrow_mut().push(context.waker().clone());
@@ -35,7 +44,7 @@ impl Activity {
 
     /// Begins or ends it.
     pub fn set(&self, busy: bool) {
-        if self.0.busy.replace(busy) != busy && !busy {
+        if self.0.busy.replace(busy) != busy {
             self.0.wakers.take().into_iter().for_each(Waker::wake);
         }
     }
@@ -55,5 +64,17 @@ mod tests {
         assert!((&mut waiting).now_or_never().is_none() && activity.is_busy());
         activity.set(false);
         assert!((&mut waiting).now_or_never().is_some());
+    }
+
+    #[test]
+    fn whoever_follows_it_hears_of_each_beginning_and_each_end() {
+        let activity = Activity::default();
+        for _ in 0..2 {
+            let mut begins = Box::pin(activity.busy());
+            assert!((&mut begins).now_or_never().is_none());
+            activity.set(true);
+            assert!(begins.now_or_never().is_some());
+            activity.set(false);
+        }
     }
 }

@@ -1,10 +1,10 @@
 // The tuning page in Chromium, on a GPU in software and the small fixture model: a tuning from nothing, its export, the import
-// of it in a fresh profile, files that are none, a reset, two tabs, two engines, and no GPU.
+// of it in a fresh profile, files that are none, a reset, two tabs, two engines, an answer meanwhile, and no GPU.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { launchChromium } from "./browsers.mjs";
-import { until } from "./library.mjs";
+import { abortStream, beginStream, connectIn, streamed, until } from "./library.mjs";
 import { startSite } from "./site.mjs";
 
 // Not by itself, so that the button has something to do; and a part of a second, because compiling takes a program that
@@ -277,6 +277,37 @@ test(
     }
   },
 );
+
+test("a model's tuner measures nothing while another model answers, and goes on after that", LIMIT, async () => {
+  const context = await browser.newContext();
+  try {
+    const asker = await context.newPage();
+    await connectIn(asker, site.origin, "/with-template/llama/", { tuning: "off" });
+    const { page, faults } = await openPage(context, BY_ITSELF);
+    const seen = () => status(page);
+    await until("something is measured", seen, ({ measured }) => measured > 0);
+    const endless = { prompt: [3, 4, 5], max_tokens: 200, temperature: 0, ignore_eos: true };
+    let answers = 0;
+    const answering = async () => {
+      answers += 1;
+      await beginStream(asker, `answer ${answers}`, endless);
+    };
+    await answering();
+    await until("it gives way", seen, ({ waiting }) => waiting);
+    const { measured: reached } = await seen();
+    const end = Date.now() + 2_000;
+    while (Date.now() < end) {
+      const { ended } = await streamed(asker, `answer ${answers}`);
+      if (ended) await answering();
+      assert.equal((await seen()).measured, reached);
+    }
+    await abortStream(asker, `answer ${answers}`);
+    await until("it goes on", seen, ({ measured, waiting }) => measured > reached && !waiting);
+    assert.deepEqual(faults, []);
+  } finally {
+    await context.close();
+  }
+});
 
 test("a page whose model runs on the CPU says that there is no GPU to tune, and its buttons know", LIMIT, async () => {
   const context = await browser.newContext();

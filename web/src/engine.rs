@@ -7,8 +7,7 @@ use crate::clock::clock;
 use crate::devices::{Choice, Current, Devices};
 use crate::messages::{Memory, Message, ModelInfo};
 use crate::pools::Pools;
-use crate::tuning::Tuning;
-use crate::tuning_store::JsTuningStore;
+use crate::tuning::{Tuning, TuningSetup};
 use futures_channel::{mpsc, oneshot};
 use js_sys::Function;
 use std::cell::RefCell;
@@ -32,8 +31,7 @@ pub struct Engine {
 }
 
 /// Loads a model and starts answering. `gguf_file` is the file's name, or nothing for a folder in Hugging Face layout;
-/// `choice` is `auto`, `gpu` or `cpu`, and `adapter` there if there is a GPU; `tuning` is `auto` or `off`, and `store` where its
-/// measurements are kept; `progress` and `output` are called with JSON (`WasmProgress` and `WasmOutput` of wasm-engine.ts).
+/// `choice` is `auto`, `gpu` or `cpu`, and `adapter` there if there is a GPU; `progress` and `output` are called with JSON (`WasmProgress` and `WasmOutput` of wasm-engine.ts).
 ///
 /// # Errors
 /// An `ErrorObject` of errors.ts.
@@ -46,8 +44,7 @@ pub async fn load(
     adapter: Option<Adapter>,
     files: JsModelFiles,
     pools: Pools,
-    tuning: &str,
-    store: JsTuningStore,
+    tuning: TuningSetup,
     progress: Function,
     output: Function,
 ) -> Result<Engine, JsValue> {
@@ -55,7 +52,7 @@ pub async fn load(
     let (replace, files): (_, Rc<dyn ModelFiles>) = (inputs.clone(), Rc::new(files));
     let facts = adapter.as_ref().map(Adapter::facts).unwrap_or_default();
     let activity = Activity::default();
-    let tuning = Rc::new(Tuning::new(id.clone(), tuning, &facts, store, activity.clone()));
+    let tuning = Rc::new(Tuning::new(id.clone(), &tuning, &facts, activity.clone()));
     let devices = Rc::new(Devices {
         choice: Choice::read(choice),
         files: Rc::clone(&files),

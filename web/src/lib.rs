@@ -12,6 +12,7 @@
 //! - [`kernel_check`]: every kernel against its CPU twin on this browser's GPU
 //! - [`logits`]: a model's bare logits, to compare a browser's GPU with a reference
 //! - `tuning`: the tuner, which gives way to requests
+//! - [`engine_locks`]: whose turn it is to tune, and whether another engine of the site answers
 //! - `subgroups`: a GPU with them, though `wgpu` can't ask
 //! - [`tuning_store`]: the tuning database's `Store` over a JS object's callbacks, so that IndexedDB stays in JS
 //! - `tilewright_web_io`: files and last words, which the CPU module has as well
@@ -23,6 +24,7 @@ mod clock;
 mod device_shim;
 mod devices;
 pub mod engine;
+pub mod engine_locks;
 pub mod kernel_check;
 pub mod logits;
 mod messages;

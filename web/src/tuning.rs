@@ -1,10 +1,11 @@
 //! The tuner of an engine: it runs while nobody waits for an answer, and answers what a page asks of it.
 //!
 //! It begins a while after the model is there, so that a first question goes before it, and anew whenever another GPU computes.
-//! Between two pieces of work, some milliseconds each, it sees whether a request has come, and then waits until all are
-//! answered. What it learns is kept in the browser's storage, where there is one.
+//! Between two pieces of work, some milliseconds each, it sees whether a request has come, to this engine or to another of the
+//! site, and then waits until all are answered. What it learns is kept in the browser's storage, where there is one.
 
 use crate::clock::clock;
+use crate::engine_locks::EngineLocks;
 use crate::tuning_store::JsTuningStore;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, LocalBoxFuture, Shared, abortable};
@@ -14,7 +15,7 @@ use js_sys::{Reflect, global};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use tilewright_api::ApiError;
@@ -25,6 +26,7 @@ use tilewright_engine::gpu::TunableExecutor;
 use tilewright_host::Activity;
 use tilewright_tuning_db::exchange::export;
 use tilewright_tuning_db::{Browser, Database, Device, ImportReport, ImportRules, Keeper, Provenance, builtin};
+use wasm_bindgen::prelude::*;
 
 /// The first question goes first.
 const BEGIN_AFTER: Duration = Duration::from_millis(1500);
@@ -122,6 +124,22 @@ pub(crate) fn place(facts: &str) -> Place {
     Place { device, browser: facts.browser, timer_quantum_ns: TIMESTAMP_QUANTUM_NS }
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// `TuningSetup` of wasm-engine.ts.
+    pub type TuningSetup;
+
+    /// `auto` or `off`.
+    #[wasm_bindgen(method, getter)]
+    fn mode(this: &TuningSetup) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    fn store(this: &TuningSetup) -> JsTuningStore;
+
+    #[wasm_bindgen(method, getter)]
+    fn locks(this: &TuningSetup) -> EngineLocks;
+}
+
 /// The tuner of one engine.
 pub(crate) struct Tuning {
     model: String,
@@ -134,6 +152,8 @@ pub(crate) struct Tuning {
     status: RefCell<Status>,
     executor: RefCell<Option<TunableExecutor>>,
     running: RefCell<Option<AbortHandle>>,
+    /// Tells other engines that this one answers.
+    announcing: AbortHandle,
 }
 
 /// Whose turn it is.
@@ -143,14 +163,28 @@ pub(crate) struct Gate {
     answering: Activity,
     /// Somebody has said so.
     paused: Activity,
-    /// Where other engines wait for their turn, if there may be others.
-    store: Option<JsTuningStore>,
+    /// What other engines say, if there may be others.
+    locks: Option<EngineLocks>,
+    /// Another engine's answer is waited for.
+    giving_way: Cell<bool>,
 }
 
 impl Gate {
     /// Of a tuner that gives way to this.
-    pub(crate) fn new(answering: Activity, store: Option<JsTuningStore>) -> Self {
-        Self { clock: Box::new(clock()), answering, paused: Activity::default(), store }
+    pub(crate) fn new(answering: Activity, locks: Option<EngineLocks>) -> Self {
+        Self { clock: Box::new(clock()), answering, paused: Activity::default(), locks, giving_way: Cell::default() }
+    }
+
+    /// Whether other engines are quiet. If not, waits until they are.
+    async fn others_are_quiet(&self) -> bool {
+        let Some(locks) = &self.locks else { return true };
+        if locks.is_quiet().await {
+            return true;
+        }
+        self.giving_way.set(true);
+        locks.wait_for_quiet().await;
+        self.giving_way.set(false);
+        false
     }
 }
 
@@ -167,7 +201,9 @@ impl Host for Gate {
         async {
             loop {
                 self.paused.idle().await;
-                if !self.answering.is_busy() {
+                let quiet = !self.answering.is_busy() && self.others_are_quiet().await;
+                // Asking the others takes a moment, in which a request may have come.
+                if quiet && !self.answering.is_busy() && !self.paused.is_busy() {
                     return;
                 }
                 self.answering.idle().await;
@@ -179,8 +215,8 @@ impl Host for Gate {
 
     fn alone(&self) -> LocalBoxFuture<'_, Box<dyn Any>> {
         async {
-            match &self.store {
-                Some(store) => Box::new(store.wait_for_turn().await) as Box<dyn Any>,
+            match &self.locks {
+                Some(locks) => Box::new(locks.turn().await) as Box<dyn Any>,
                 None => Box::new(()),
             }
         }
@@ -189,12 +225,14 @@ impl Host for Gate {
 }
 
 impl Tuning {
-    /// Of a model's engine, giving way to `activity`; `facts` is JSON of `AdapterFacts`, and `mode` `auto` or `off`.
-    pub(crate) fn new(model: String, mode: &str, facts: &str, store: JsTuningStore, activity: Activity) -> Self {
-        let (place, kept) = (place(facts), store.clone());
+    /// Of a model's engine, giving way to `answering` and to other engines; `facts` is JSON of `AdapterFacts`.
+    pub(crate) fn new(model: String, setup: &TuningSetup, facts: &str, answering: Activity) -> Self {
+        let (place, kept, locks) = (place(facts), setup.store(), setup.locks());
+        let (announcement, announcing) = abortable(locks.clone().announce(answering.clone()));
+        wasm_bindgen_futures::spawn_local(announcement.map(drop));
         Self {
             model,
-            auto: mode != "off",
+            auto: setup.mode() != "off",
             keeper: async move {
                 let mut keeper = Keeper::open(Box::new(kept), builtin::database().unwrap_or_default()).await;
                 keeper.forget_stale(&current_kernels()).await;
@@ -202,7 +240,8 @@ impl Tuning {
             }
             .boxed_local()
             .shared(),
-            gate: Rc::new(Gate::new(activity, Some(store))),
+            gate: Rc::new(Gate::new(answering, Some(locks))),
+            announcing,
             status: RefCell::new(Status {
                 device: place.device.clone(),
                 browser: place.browser.clone(),
@@ -224,11 +263,13 @@ impl Tuning {
     pub(crate) fn end(&self) {
         self.stop();
         self.executor.take();
+        self.announcing.abort();
     }
 
     fn stop(&self) {
         if let Some(running) = self.running.take() {
             running.abort();
+            self.gate.giving_way.set(false);
         }
     }
 
@@ -337,7 +378,7 @@ impl Tuning {
         Told {
             status,
             paused: self.gate.paused.is_busy(),
-            waiting: self.gate.answering.is_busy(),
+            waiting: self.gate.answering.is_busy() || self.gate.giving_way.get(),
             available: self.executor.borrow().is_some(),
             records,
         }

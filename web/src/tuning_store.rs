@@ -1,22 +1,16 @@
 //! The tuning database's `Store`, kept through callbacks: IndexedDB stays in JS, with `TuningStore` of tuning-store.ts.
 
-use futures_channel::oneshot;
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Array, Object, Reflect};
 use tilewright_tuning_db::store::{Loaded, SetAside, Store, StoreError, entry_from_text, entry_to_text};
 use tilewright_tuning_db::{Entry, RecordId};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
 
 #[wasm_bindgen]
 extern "C" {
     /// `TuningStore` of tuning-store.ts.
     #[derive(Clone)]
     pub type JsTuningStore;
-
-    /// Resolves to a function.
-    #[wasm_bindgen(method, catch)]
-    async fn turn(this: &JsTuningStore) -> Result<JsValue, JsValue>;
 
     /// `{ entries, unreadable }`.
     #[wasm_bindgen(method, catch)]
@@ -35,31 +29,6 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     async fn clear(this: &JsTuningStore) -> Result<JsValue, JsValue>;
-}
-
-/// Held by the engine that is tuning, of all that there are.
-pub(crate) struct TuningTurn(Option<Function>);
-
-impl JsTuningStore {
-    /// Waits until no other engine is tuning. The wait itself can't be given up: a turn that comes when nobody wants it any more is
-    /// passed on at once.
-    pub(crate) async fn wait_for_turn(&self) -> TuningTurn {
-        let (sender, turn) = oneshot::channel();
-        let store = self.clone();
-        spawn_local(async move {
-            let release = store.turn().await.ok().and_then(|release| release.dyn_into().ok());
-            // Unwanted, it comes back and is dropped.
-            let _ = sender.send(TuningTurn(release));
-        });
-        turn.await.unwrap_or(TuningTurn(None))
-    }
-}
-
-impl Drop for TuningTurn {
-    fn drop(&mut self) {
-        // Letting go can't fail.
-        self.0.take().map(|release| release.call0(&JsValue::NULL));
-    }
 }
 
 impl Store for JsTuningStore {

@@ -89,37 +89,3 @@ describe("a database that does not open", () => {
     expect([await problem(store), await problem(store), calls.length]).toEqual(["unavailable", "full", 2]);
   });
 });
-
-describe("a turn to tune", () => {
-  /** Locks of one name, held one after the other. */
-  class Locks {
-    #last: Promise<unknown> = Promise.resolve();
-    request(_name: string, held: () => Promise<void>): Promise<void> {
-      const next = this.#last.then(held);
-      this.#last = next;
-      return next;
-    }
-  }
-
-  test("comes when the one before has let go", async () => {
-    const locks = new Locks() as unknown as LockManager;
-    const [one, two] = [new TuningStore(), new TuningStore()];
-    const release = await one.turn(locks);
-    const order: string[] = [];
-    const waiting = two.turn(locks).then((next) => {
-      order.push("two");
-      next();
-    });
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    order.push("one is done");
-    release();
-    await waiting;
-    expect(order).toEqual(["one is done", "two"]);
-  });
-
-  test("comes at once where there are no locks, or none may be had", async () => {
-    const refusing = { request: () => Promise.reject(new DOMException("no", "SecurityError")) };
-    (await new TuningStore().turn(refusing))();
-    (await new TuningStore().turn(undefined))();
-  });
-});

@@ -14,7 +14,6 @@ const VERSION = 1;
 const ENTRIES = "entries";
 const ASIDE = "set aside";
 const OPEN_MS = 5_000;
-const LOCK = "tilewright tuning";
 
 /** `full`: no room. `blocked`: another tab holds it. `unavailable`: none to be had. `failed`: anything else. */
 export type StoreProblem = "full" | "blocked" | "unavailable" | "failed";
@@ -53,25 +52,6 @@ export class TuningStore {
   constructor(factory = ownFactory(), openMs = OPEN_MS) {
     this.#factory = factory;
     this.#openMs = openMs;
-  }
-
-  /**
-   * Resolves when no other engine of this site is tuning, to what lets the next one begin. Several there are where tabs don't
-   * share a worker, and where they use several models; two at a time would spoil each other's measurements, and make the same
-   * ones. Where the browser has no locks nobody waits.
-   */
-  async turn(locks = ownLocks()): Promise<() => void> {
-    if (!locks) return () => undefined;
-    return new Promise((resolve) => {
-      const held = (): Promise<void> =>
-        new Promise((release) => {
-          resolve(release);
-        });
-      // A worker that may not have locks has no other to wait for.
-      locks.request(LOCK, held).catch(() => {
-        resolve(() => undefined);
-      });
-    });
   }
 
   /** Everything that is kept. What is no entry is set aside, and named. */
@@ -221,10 +201,6 @@ export class TuningStore {
       };
     });
   }
-}
-
-function ownLocks(): Pick<LockManager, "request"> | undefined {
-  return (globalThis.navigator as Navigator | undefined)?.locks;
 }
 
 function ownFactory(): IDBFactory | undefined {

@@ -7,6 +7,7 @@
  * was dropped is used again, a crashed one never.
  */
 
+import { EngineLocks } from "./engine-locks.js";
 import type { Engine, EngineEvents, SchedulerSnapshot, StartEngine, StartOptions } from "./engine.js";
 import { TilewrightError, serverError, type ErrorObject } from "./errors.js";
 import type { Locks } from "./liveness.js";
@@ -31,8 +32,7 @@ interface Glue {
     adapter: AdapterDescription | undefined,
     files: ModelFiles,
     pools: PoolOpener,
-    tuning: TuningMode,
-    store: TuningStore,
+    tuning: TuningSetup,
     progress: (json: string) => void,
     output: (json: string) => void,
   ): Promise<WasmEngine>;
@@ -46,6 +46,13 @@ interface Glue {
     ggufFile: string | undefined,
     progress: (json: string) => void,
   ): Promise<string>;
+}
+
+/** What a tuner has: whether it measures by itself, where measurements are kept, and whom it gives way to. */
+interface TuningSetup {
+  mode: TuningMode;
+  store: TuningStore;
+  locks: EngineLocks;
 }
 
 /** Where a benchmark runs. */
@@ -172,8 +179,7 @@ async function load(
       adapter,
       files,
       pools,
-      tuning,
-      new TuningStore(),
+      { mode: tuning, store: new TuningStore(), locks: new EngineLocks() },
       (json) => {
         meter.say(JSON.parse(json) as WasmProgress);
       },

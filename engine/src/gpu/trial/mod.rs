@@ -59,7 +59,7 @@ pub struct Trial {
     operands: HashMap<u32, Operands>,
     compiled: HashMap<KernelVariant, wgpu::ComputePipeline>,
     /// Keeps what was compiled ahead.
-    ahead: Option<Box<dyn Any>>,
+    ahead: Vec<Box<dyn Any>>,
 }
 
 /// What one run reads and writes.
@@ -106,7 +106,7 @@ impl Trial {
             stopwatch: Stopwatch::new(&gpu.device, &gpu.queue, MOST_PASSES),
             operands: HashMap::new(),
             compiled: HashMap::new(),
-            ahead: None,
+            ahead: Vec::new(),
         }
     }
 
@@ -154,8 +154,13 @@ impl Trial {
             Some((kinds, *variant, shape))
         });
         if let Some(compiling) = self.pipelines.compile_ahead(&self.gpu, wanted) {
-            self.ahead = Some(compiling.await);
+            self.ahead.push(compiling.await);
         }
+    }
+
+    /// Whether the GPU is a program.
+    pub fn is_software(&self) -> bool {
+        self.gpu.is_software()
     }
 
     /// Compiles a variant, unless that was done before.
