@@ -117,6 +117,43 @@ test("Shift+Enter starts a new line and Enter sends", async () => {
   assert.equal(await field.inputValue(), "");
 });
 
+test("a question that comes while the model loads waits, can be taken back, and is answered when the model is there", async () => {
+  // The library, and so the model, comes when the test lets it.
+  let come;
+  const library = new Promise((resolve) => (come = resolve));
+  const early = await context.newPage();
+  try {
+    await early.route("**/lib/tilewright.js*", async (route) => {
+      await library;
+      await route.continue();
+    });
+    await early.goto(`${site.origin}/?model=${MODEL}&device=gpu`);
+    const field = early.getByLabel("Message");
+    const waits = early.getByText("It will be sent as soon as the model is ready");
+    await field.fill("Hurry");
+    await field.press("Enter");
+    await waits.waitFor();
+    await field.press("Escape");
+    await waits.waitFor({ state: "detached" });
+    await early.getByRole("button", { name: "Send" }).click();
+    await early.getByRole("button", { name: "Don't send" }).click();
+    await field.press("Enter");
+    await field.pressSequentially("!");
+    await waits.waitFor({ state: "detached" });
+    await field.press("Enter");
+    await waits.waitFor();
+    assert.equal(await field.inputValue(), "Hurry!");
+    come();
+    await early.locator("tw-turn .prose").waitFor({ timeout: 60_000 });
+    assert.equal(await early.locator("tw-turn .said").innerText(), "Hurry!");
+    assert.equal(await field.inputValue(), "");
+    assert.equal(await waits.count(), 0);
+  } finally {
+    come();
+    await early.close();
+  }
+});
+
 test("a new chat is empty, and a reload of the tab keeps the conversation", async () => {
   await say("Remember me");
   await answered();

@@ -224,6 +224,7 @@ export class App extends LitElement {
         <div class="column">
           <tw-composer
             ?ready=${ready}
+            ?loading=${engine.is === "loading"}
             ?busy=${this.chat.busy}
             @send=${this.send}
             @stop=${() => this.chat.stop()}

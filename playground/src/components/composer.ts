@@ -1,6 +1,7 @@
 // Where the user writes: a text field that grows, Enter sends, Shift+Enter starts a new line, and one button that sends or stops.
+// A message for a model that is still loading waits in the field, and goes out by itself.
 import "@awesome.me/webawesome/dist/components/icon/icon.js";
-import { LitElement, css, html } from "lit";
+import { LitElement, css, html, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 import { base } from "./shared";
 
@@ -77,37 +78,82 @@ export class Composer extends LitElement {
       button.stop:hover {
         background: var(--ink-soft);
       }
+      .waits {
+        margin: 0.5rem 1.2rem 0;
+        color: var(--ink-soft);
+        font-size: 0.875rem;
+      }
     `,
   ];
 
   /** May a message be sent now? */
   @property({ type: Boolean }) ready = false;
+  /** Will that be so by itself? */
+  @property({ type: Boolean }) loading = false;
   /** Is an answer being made? Then the button stops it. */
   @property({ type: Boolean }) busy = false;
   @state() private text = "";
+  /** The user has sent it, but nobody could take it yet. */
+  @state() private waits = false;
   @query("textarea") private field!: HTMLTextAreaElement;
 
   override render() {
     return html`<form @submit=${this.submit} @click=${() => this.field.focus()}>
-      <textarea
-        rows="1"
-        aria-label="Message"
-        placeholder="Ask anything"
-        enterkeyhint="send"
-        .value=${this.text}
-        @input=${this.typed}
-        @keydown=${this.key}
-      ></textarea>
-      ${
-        this.busy
-          ? html`<button class="stop" type="button" aria-label="Stop the answer" title="Stop (Esc)" @click=${this.stop}>
-              <wa-icon name="stop"></wa-icon>
-            </button>`
-          : html`<button type="submit" aria-label="Send" title="Send (Enter)" ?disabled=${!this.sendable}>
-              <wa-icon name="arrow-up"></wa-icon>
-            </button>`
-      }
-    </form>`;
+        <textarea
+          rows="1"
+          aria-label="Message"
+          placeholder="Ask anything"
+          enterkeyhint="send"
+          .value=${this.text}
+          @input=${this.typed}
+          @keydown=${this.key}
+        ></textarea>
+        ${this.button()}
+      </form>
+      <div role="status">
+        ${
+          this.waits
+            ? html`<p class="waits">
+                It will be sent as soon as the model is ready. Esc, or changing it, takes it back.
+              </p>`
+            : nothing
+        }
+      </div>`;
+  }
+
+  private button() {
+    if (this.busy)
+      return html`<button
+        class="stop"
+        type="button"
+        aria-label="Stop the answer"
+        title="Stop (Esc)"
+        @click=${this.stop}
+      >
+        <wa-icon name="stop"></wa-icon>
+      </button>`;
+    if (this.waits)
+      return html`<button
+        class="stop"
+        type="button"
+        aria-label="Don't send"
+        title="Don't send (Esc)"
+        @click=${this.takeBack}
+      >
+        <wa-icon name="stop"></wa-icon>
+      </button>`;
+    return html`<button type="submit" aria-label="Send" title="Send (Enter)" ?disabled=${!this.sendable}>
+      <wa-icon name="arrow-up"></wa-icon>
+    </button>`;
+  }
+
+  override willUpdate(): void {
+    // What failed to load gets another try first.
+    if (!this.ready && !this.loading) this.waits = false;
+  }
+
+  override updated(): void {
+    if (this.waits && this.ready && !this.busy) this.send();
   }
 
   override firstUpdated(): void {
@@ -120,11 +166,12 @@ export class Composer extends LitElement {
   }
 
   private get sendable(): boolean {
-    return this.ready && !this.busy && this.text.trim() !== "";
+    return (this.ready || this.loading) && !this.busy && this.text.trim() !== "";
   }
 
   private typed(): void {
     this.text = this.field.value;
+    this.waits = false;
     this.grow();
   }
 
@@ -135,6 +182,7 @@ export class Composer extends LitElement {
   }
 
   private key(event: KeyboardEvent): void {
+    if (event.key === "Escape") this.waits = false;
     // Enter that ends a composed character (Japanese, Chinese, Korean) is not a send.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -144,9 +192,21 @@ export class Composer extends LitElement {
   private submit(event?: Event): void {
     event?.preventDefault();
     if (!this.sendable) return;
+    if (this.ready) this.send();
+    else this.waits = true;
+  }
+
+  private send(): void {
     this.dispatchEvent(new CustomEvent("send", { detail: this.text.trim(), bubbles: true, composed: true }));
     this.text = "";
+    this.waits = false;
     void this.updateComplete.then(() => this.grow());
+  }
+
+  private takeBack(event: Event): void {
+    event.stopPropagation();
+    this.waits = false;
+    this.field.focus();
   }
 
   private stop(event: Event): void {
