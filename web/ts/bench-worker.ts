@@ -5,6 +5,7 @@
 
 import { BUILD } from "./build-id.js";
 import type { BenchRequest, BenchTuning, Figures } from "./bench-options.js";
+import { EngineLocks } from "./engine-locks.js";
 import { TilewrightError, deviceError, toErrorObject, type ErrorObject } from "./errors.js";
 import { Housing, poolWorkerAt } from "./housing.js";
 import type { Locks } from "./liveness.js";
@@ -191,6 +192,16 @@ async function run(
   };
 }
 
+/** Times while no engine of the site tunes: that one would take the GPU for itself now and then. */
+async function runUndisturbed(message: ToBench & { type: "run" }, tell: (message: FromBench) => void): Promise<object> {
+  const release = await new EngineLocks().answering();
+  try {
+    return await run(message, tell);
+  } finally {
+    release();
+  }
+}
+
 function accept(port: MessagePort): void {
   const tell = (message: FromBench): void => {
     port.postMessage(message);
@@ -201,7 +212,7 @@ function accept(port: MessagePort): void {
       self.close();
       return;
     }
-    run(message, tell).then(
+    runUndisturbed(message, tell).then(
       (report) => {
         tell({ type: "report", report });
       },

@@ -32,7 +32,7 @@ export class EngineLocks {
     return this.#hold(TUNING, "exclusive");
   }
 
-  /** Says that an engine answers, until it calls what this resolves to. Any number may. */
+  /** Says that an engine answers, or is timed, until it calls what this resolves to. Any number may. */
   answering(): Promise<() => void> {
     return this.#hold(ANSWERING, "shared");
   }
