@@ -197,8 +197,10 @@ impl<'a> Race<'a> {
             self.trial.prepare(&new).await?;
         }
         // Meanwhile the device is another race's.
-        let at_once = if self.trial.is_software() { 1 } else { COMPILED_AT_ONCE };
-        for some in new.chunks(at_once) {
+        let gpu = self.trial.gpu();
+        let at_once = if gpu.is_software() { 1 } else { COMPILED_AT_ONCE };
+        let ahead = if gpu.compiles_ahead() { &new[..] } else { &[] };
+        for some in ahead.chunks(at_once) {
             self.host.turn().await;
             self.trial.compile_ahead(some).await;
         }

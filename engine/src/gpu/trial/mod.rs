@@ -158,9 +158,9 @@ impl Trial {
         }
     }
 
-    /// Whether the GPU is a program.
-    pub fn is_software(&self) -> bool {
-        self.gpu.is_software()
+    /// The GPU.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 
     /// Compiles a variant, unless that was done before.
