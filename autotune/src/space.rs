@@ -67,7 +67,7 @@ fn matrix_tiles(op: &ProductOp, limits: &Limits, unit: &MatrixUnit) -> Vec<Kerne
                 let variant = |ahead| unit.variant((tile_m, tile_n), (team_m, team_n), parts, blocks, ahead);
                 let (size, bytes) = (variant(true).workgroup_size(), variant(true).unit_bytes());
                 let packs = tile_n * blocks * 32 / op.format.pack();
-                let fetched = (tile_m * blocks * 2).div_ceil(size) + packs.div_ceil(size);
+                let fetched = (tile_m * blocks * 4).div_ceil(size) + packs.div_ceil(size);
                 let fits = size <= limits.workgroup_size.min(256) && bytes <= limits.workgroup_bytes;
                 if fits && fetched <= FETCHED {
                     variants.extend([false, true].map(variant));

@@ -59,7 +59,7 @@ fn whatever_product_a_device_refuses_another_takes_its_place() {
 
 /// Invocations stand in for the units, in the same kernel.
 #[test]
-fn products_by_matrix_units_round_as_little_as_those_of_integers_which_stand_in_for_them_when_they_are_refused() {
+fn products_by_matrix_units_round_less_than_those_of_integers_which_stand_in_for_them_when_they_are_refused() {
     let with = |unit: Option<MatrixUnit>, refuse: &[&str]| {
         let refuse = refuse.iter().map(ToString::to_string).collect();
         let options =
@@ -69,7 +69,7 @@ fn products_by_matrix_units_round_as_little_as_those_of_integers_which_stand_in_
     let pretended = Some(MatrixUnit::PRETENDED);
     let (units, integers) = (with(pretended, &[]), with(None, &[]));
     assert_eq!(units[..2], integers[..2], "few rows are as they were");
-    assert!(units[2] != integers[2] && units[2] > 1e-3 && units[2] < 0.3, "{units:?}, {integers:?}");
+    assert!(units[2] > 0.0 && units[2] < integers[2], "{units:?}, {integers:?}");
     assert_eq!(with(pretended, &["subgroup_matmul_packed"]), integers);
 }
 

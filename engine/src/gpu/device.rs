@@ -217,12 +217,12 @@ impl Gpu {
             ahead: None,
             software,
             subgroup: if subgroups { info.subgroup_min_size } else { 1 },
-            unit: options.unit,
+            unit: None,
             info: Arc::new(info),
             faults: Faults::default(),
         };
         gpu.watch();
-        Ok(gpu)
+        Ok(gpu.with_matrix_unit(options.unit))
     }
 
     fn watch(&self) {
@@ -367,10 +367,15 @@ impl Gpu {
         self.unit
     }
 
-    /// Lets kernels use matrix units, which `wgpu` knows nothing of either; or none.
+    /// Lets kernels use matrix units, which `wgpu` knows nothing of either; or none. A device that can't bind what they take has none.
     #[must_use]
     pub fn with_matrix_unit(self, unit: Option<MatrixUnit>) -> Self {
-        Self { unit, ..self }
+        Self { unit: unit.filter(|_| self.binds_halves()), ..self }
+    }
+
+    /// Whether a product of integers can be handed its input as f16 too, beside all else that it may take.
+    pub(crate) fn binds_halves(&self) -> bool {
+        self.device.limits().max_storage_buffers_per_shader_stage >= 9
     }
 
     /// Buffers, bind groups and pipelines made so far: no step makes any once it has run before.

@@ -213,13 +213,14 @@ impl<'a> Binder<'a> {
     fn quantize(&mut self, integers: &IntegerMemory, source: &Source<'_>, order: u32, rows: RowSet) -> Dispatch {
         let Source { in_stride, width, ref norm, silu, gather, .. } = *source;
         let eps = literal(self.config.norm_eps);
-        let shape =
-            KernelShape::Quantize(QuantizeShape { in_stride, width, order, norm: norm.is_some(), eps, silu, gather });
+        let halves = integers.halves.is_some();
+        let shape = QuantizeShape { in_stride, width, order, norm: norm.is_some(), eps, silu, gather, halves };
         let memory = self.memory;
         let mut bindings = vec![(0, Uniform, &memory.step), (2, Read, source.buffer), (3, ReadWrite, &integers.packed)];
         bindings.extend(gather.then_some((1, Read, &memory.step)));
         bindings.extend(norm.as_ref().map(|norm| (7, Read, norm)));
-        self.dispatch(Kernel::Quantize, shape, rows, &bindings)
+        bindings.extend(integers.halves.as_ref().map(|halves| (9, ReadWrite, halves)));
+        self.dispatch(Kernel::Quantize, KernelShape::Quantize(shape), rows, &bindings)
     }
 
     #[expect(clippy::too_many_arguments, reason = "what a product reads and writes")]
@@ -238,6 +239,7 @@ impl<'a> Binder<'a> {
         let mut bindings = vec![(0, Uniform, step), (2, Read, &integers.packed), (6, ReadWrite, out)];
         bindings.extend(weight_bindings(part));
         bindings.extend(bias.map(|bias| (7, Read, bias)));
+        bindings.extend(integers.halves.as_ref().map(|halves| (9, Read, halves)));
         if let Some(cache) = cache {
             bindings.extend([(1, Read, step), (8, ReadWrite, cache)]);
         }

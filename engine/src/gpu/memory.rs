@@ -52,6 +52,8 @@ pub(crate) async fn allocate_cache(gpu: &Gpu, config: &ModelConfig, capacity: &C
 pub(super) struct IntegerMemory {
     /// Activations as integers, records of 32 elements, `[rows, blocks]`.
     pub(super) packed: wgpu::Buffer,
+    /// The same as f16, where there are matrix units.
+    pub(super) halves: Option<wgpu::Buffer>,
     /// Query, key and value, or gate and up, f32 `[rows, all of them]`.
     pub(super) joined: wgpu::Buffer,
 }
@@ -68,6 +70,9 @@ pub(super) const INTEGER_ROWS: u32 = 2;
 
 /// Bytes of a block of activations as integers.
 const RECORD_BYTES: u64 = quantize::RECORD_WORDS as u64 * 4;
+
+/// The same as f16.
+const HALVES_BYTES: u64 = quantize::HALVES_WORDS as u64 * 4;
 
 /// Where words begin behind the header, bytes: a binding's offset is a multiple of it on every device.
 pub(super) const WORDS_AT: u64 = 256;
@@ -118,8 +123,10 @@ impl StepMemory {
         let integers = gpu.multiplies_integers().then(|| {
             let widest = config.hidden.max(config.query_width()).max(config.feed_forward);
             let joined = (config.query_width() + 2 * config.kv_width()).max(2 * config.feed_forward);
+            let blocks = rows * u64::from(widest.div_ceil(32));
             IntegerMemory {
-                packed: scratch("integers", rows * u64::from(widest.div_ceil(32)) * RECORD_BYTES),
+                packed: scratch("integers", blocks * RECORD_BYTES),
+                halves: gpu.matrix_unit().map(|_| scratch("halves", blocks * HALVES_BYTES)),
                 joined: scratch("joined outputs", rows * u64::from(joined) * 4),
             }
         });

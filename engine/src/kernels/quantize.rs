@@ -2,9 +2,10 @@
 //!
 //! A block of 32 elements is a record of twelve words: eight of codes, its scale, and the sums of what the codes of either half stand
 //! for. What a record stands for is again a vector of floats, so the twin of a product of integers is that of floats,
-//! [`matmul`](super::matmul), on [`values`].
+//! [`matmul`](super::matmul), on [`values`]. Where there are matrix units, the same activations are left as [`halves`] too.
 
 use bytemuck::cast_slice;
+use half::f16;
 
 /// Elements that share a scale.
 pub const BLOCK: usize = 32;
@@ -36,6 +37,19 @@ pub fn quantize(x: &[f32], order: u32) -> Vec<u32> {
         records.extend([scale, sum(low), sum(high), 0.0].map(f32::to_bits));
     }
     records
+}
+
+/// Words of a block as f16.
+pub const HALVES_WORDS: usize = 16;
+
+/// Whole blocks of a row as f16, for matrix units: a sixteenth of each, so that they may be as large as a million. A word has the
+/// elements beside each other that a word of weights of so many bits has when it comes apart: 0 4, 1 5, 2 6, 3 7 of each eight
+/// with `order` 4, and 0 2, 4 6, 1 3, 5 7 with 8.
+pub fn halves(x: &[f32], order: u32) -> Vec<u32> {
+    let pairs = if order == 4 { [(0, 4), (1, 5), (2, 6), (3, 7)] } else { [(0, 2), (4, 6), (1, 3), (5, 7)] };
+    let half = |x: f32| u32::from(f16::from_f32(x / 16.0).to_bits());
+    let words = |eight: &[f32]| pairs.map(|(low, high)| half(eight[low]) | half(eight[high]) << 16);
+    x.chunks_exact(8).flat_map(words).collect()
 }
 
 /// What records stand for.

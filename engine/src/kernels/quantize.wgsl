@@ -11,6 +11,10 @@
 // - `gather`: rows are those whose logits are asked for.
 //
 // What is not finite stays so: a block's scale is then not a number, whatever its codes are.
+//
+// With `halves` the same values go out as f16 too, for matrix units, which have no integers of a scale for each block: a sixteenth of
+// each, so that they may be as large as a million. Which half a word has beside which is how a word of weights comes apart:
+// elements 0 4, 1 5, 2 6, 3 7 of each eight with ORDER 4, else 0 2, 4 6, 1 3, 5 7.
 {% include "shared/step.wgsl" %}
 {%- if gather %}
 {% include "shared/words.wgsl" %}
@@ -19,6 +23,9 @@
 {%- endif %}
 @group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;        // [rows, IN_STRIDE]
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<u32>>;    // [rows, BLOCKS, 3]: codes, and scale and sums as bits
+{%- if halves %}
+@group(0) @binding(9) var<storage, read_write> out_halves: array<vec4<u32>>; // [rows, BLOCKS, 4]: eight elements each
+{%- endif %}
 {%- if norm %}
 @group(0) @binding(7) var<storage, read> weight: array<vec4<f32>>;       // [IN_STRIDE]
 {%- endif %}
@@ -36,6 +43,19 @@ fn word(codes: vec4<i32>) -> u32 {
     let bytes = vec4<u32>(codes) & vec4<u32>(255u);
     return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
 }
+
+{%- if halves %}
+const SHRINK: f32 = 0.0625;
+fn eight_halves(a: vec4<f32>, b: vec4<f32>) -> vec4<u32> {
+{%- if order == 4 %}
+    return vec4<u32>(
+        pack2x16float(vec2<f32>(a.x, b.x)), pack2x16float(vec2<f32>(a.y, b.y)),
+        pack2x16float(vec2<f32>(a.z, b.z)), pack2x16float(vec2<f32>(a.w, b.w)));
+{%- else %}
+    return vec4<u32>(pack2x16float(a.xz), pack2x16float(b.xz), pack2x16float(a.yw), pack2x16float(b.yw));
+{%- endif %}
+}
+{%- endif %}
 
 fn load(at: u32) -> vec4<f32> {
 {%- if silu %}
@@ -98,5 +118,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         out[to + 1u] = vec4<u32>(word(q4), word(q5), word(q6), word(q7));
 {%- endif %}
         out[to + 2u] = bitcast<vec4<u32>>(vec4<f32>(scale, scale * sums, 0.0));
+{%- if halves %}
+{%- for i in range(4) %}
+        out_halves[(row * BLOCKS + block) * 4u + {{ i }}u] = eight_halves(x{{ 2 * i }} * (norm * SHRINK), x{{ 2 * i + 1 }} * (norm * SHRINK));
+{%- endfor %}
+{%- endif %}
     }
 }

@@ -173,6 +173,8 @@ pub struct QuantizeShape {
     pub silu: bool,
     /// Whether rows are those whose logits are asked for.
     pub gather: bool,
+    /// Whether they are left as f16 too, for matrix units.
+    pub halves: bool,
 }
 
 /// Sizes of heads and cache.

@@ -7,10 +7,9 @@
 // that there are too few tiles to keep a GPU busy. The units take integers too, but then every block's sums
 // have to pass through workgroup memory to be scaled: 163 us for [28672, 4096] and 32 rows, where this takes 96 and `dot4I8Packed` 134.
 //
-// The integers of `quantize` are scaled on the way in, by a sixteenth of their scale, so that activations may be as large as a million; sums
-// are made up for that. Which column is which is up to us as long as input and weights agree: bytes 0 and 2 of a word, which share
-// an instruction, come before bytes 1 and 3. A row in workgroup memory is a vec4 longer than its columns, so that eight rows lie in
-// different banks.
+// The input is what `quantize` leaves as f16 beside the integers, sixteenths of activations, which sums are made up for. Which column is
+// which is up to us as long as input and weights agree: bytes 0 and 2 of a word, which share an instruction, come before bytes 1 and 3.
+// A row in workgroup memory is a vec4 longer than its columns, so that eight rows lie in different banks.
 //
 // Without UNITS the invocations do what the units would: for devices that have none, where all but those is checked.
 {%- if units %}
@@ -28,7 +27,7 @@ enable chromium_experimental_subgroup_matrix;
 @group(0) @binding(0) var<uniform> step: Step;
 {%- endif %}
 {% include "shared/weights.wgsl" %}
-{% include "shared/packed.wgsl" %}
+@group(0) @binding(9) var<storage, read> input: array<vec4<u32>>;     // [rows, BLOCKS, 4]: f16, as `quantize` orders them
 {%- if rope %}
 {% include "shared/heads.wgsl" %}
 @group(0) @binding(8) var<storage, read_write> cache: array<{% if kv_half %}u32{% else %}f32{% endif %}>;     // [slots, 2, KV_WIDTH]
@@ -43,11 +42,13 @@ enable chromium_experimental_subgroup_matrix;
 {%- set teams = across_m * across_n %}
 {%- set size = lanes * teams * parts %}
 {%- set row_packs = blocks * (32 // pack) %}
-{%- set input_loads = (tile_m * blocks * 2 + size - 1) // size %}
+{%- set input_loads = (tile_m * blocks * 4 + size - 1) // size %}
+{%- set whole = in_stride // 32 % blocks == 0 %}
 {%- set weight_loads = (tile_n * row_packs + size - 1) // size %}
 {%- set steps = blocks * 32 // unit_k // parts %}
 {%- set team_units = team_n // block %}
 
+const BLOCKS: u32 = {{ in_stride // 32 }}u;
 const OUT_STRIDE: u32 = {{ out_stride }}u;
 const PART_START: u32 = {{ part_start }}u;    // first output of this part of the matrix
 const PART_ROWS: u32 = {{ part_rows }}u;
@@ -62,13 +63,14 @@ const SLICES: u32 = (BLOCKS + {{ blocks - 1 }}u) / {{ blocks }}u;
 const SIZE: u32 = {{ size }}u;
 const STRIDE: u32 = {{ blocks * 4 + 1 }}u;    // vec4 of a row in workgroup memory, eight columns each
 const SUM_STRIDE: u32 = {{ team_n + 4 }}u;
-const SHRINK: f32 = 0.0625;
 const STRETCH: f32 = 16.0;
 var<workgroup> input_slice: array<vec4<u32>, {{ tile_m * (blocks * 4 + 1) }}>;  // [TILE_M, STRIDE]
 var<workgroup> weight_slice: array<vec4<u32>, {{ tile_n * (blocks * 4 + 1) }}>; // [TILE_N, STRIDE]
 var<workgroup> sums: array<f32, {{ teams * parts * unit_m * (team_n + 4) }}>;   // [PARTS, TEAMS, {{ unit_m }}, SUM_STRIDE]
 
 {% include "shared/product.wgsl" %}
+
+{%- if bits == 8 %}
 
 // Bytes 0 and 2 of a word, as f16.
 fn halves_of_bytes(word: u32, scale: f32, offset: f32) -> u32 {
@@ -85,7 +87,7 @@ fn eight_bytes(x: u32, y: u32, scale: f32, offset: f32) -> vec4<u32> {
         halves_of_bytes(y >> 8u, scale, offset),
     );
 }
-{%- if bits == 4 %}
+{%- else %}
 
 // The lower nibbles of bytes 0 and 2.
 {%- if units %}
@@ -143,14 +145,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {%- endfor %}
 {%- endif %}
 
-    // What an invocation brings: of the input so many vec4, sixteen columns each, of the weights so many packs. Rows past the end are read
+    // What an invocation brings: of the input so many vec4, eight columns each, of the weights so many packs. Rows past the end are read
     // as the last, blocks past the end as nothing.
 {%- for i in range(input_loads) %}
     var next_input{{ i }} = vec4<u32>();
-    var next_scale{{ i }} = 0.0;
-    let m{{ i }} = (lane + {{ i * size }}u) / {{ blocks * 2 }}u;
-    let half{{ i }} = (lane + {{ i * size }}u) % {{ blocks * 2 }}u;
-    let input_row{{ i }} = min(first_m + m{{ i }}, count - 1u) * BLOCKS;
+    let m{{ i }} = (lane + {{ i * size }}u) / {{ blocks * 4 }}u;
+    let eight{{ i }} = (lane + {{ i * size }}u) % {{ blocks * 4 }}u;
+    let input_row{{ i }} = min(first_m + m{{ i }}, count - 1u) * (BLOCKS * 4u) + eight{{ i }};
 {%- endfor %}
 {%- for i in range(weight_loads) %}
     var next_pack{{ i }} = Pack();
@@ -160,15 +161,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {%- endfor %}
 {%- macro fetch(slice) %}
 {%- for i in range(input_loads) %}
-            {
-                let at = {{ slice }} * {{ blocks }}u + half{{ i }} / 2u;
-                let record = (input_row{{ i }} + min(at, BLOCKS - 1u)) * 3u;
-                next_input{{ i }} = input[record + half{{ i }} % 2u];
-                next_scale{{ i }} = select(0.0, bitcast<f32>(input[record + 2u].x) * SHRINK, at < BLOCKS);
+{%- if whole %}
+            next_input{{ i }} = input[input_row{{ i }} + {{ slice }} * {{ blocks * 4 }}u];
+{%- else %}
+            next_input{{ i }} = vec4<u32>();
+            if {{ slice }} * {{ blocks * 4 }}u + eight{{ i }} < BLOCKS * 4u {
+                next_input{{ i }} = input[input_row{{ i }} + {{ slice }} * {{ blocks * 4 }}u];
             }
+{%- endif %}
 {%- endfor %}
 {%- for i in range(weight_loads) %}
-            next_pack{{ i }} = load_pack(weight_row{{ i }}, min({{ slice }} * {{ row_packs }}u + pack{{ i }}, PACKS - 1u));
+            next_pack{{ i }} = load_pack(weight_row{{ i }}, {% if whole %}{{ slice }} * {{ row_packs }}u + pack{{ i }}{% else %}min({{ slice }} * {{ row_packs }}u + pack{{ i }}, PACKS - 1u){% endif %});
 {%- endfor %}
 {%- endmacro %}
 {%- if ahead %}
@@ -186,10 +189,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 {%- endif %}
         workgroupBarrier();
 {%- for i in range(input_loads) %}
-        {% if (i + 1) * size > tile_m * blocks * 2 %}if m{{ i }} < TILE_M {% endif %}{
-            let at = m{{ i }} * STRIDE + half{{ i }} * 2u;
-            input_slice[at] = eight_bytes(next_input{{ i }}.x, next_input{{ i }}.y, next_scale{{ i }}, 0.0);
-            input_slice[at + 1u] = eight_bytes(next_input{{ i }}.z, next_input{{ i }}.w, next_scale{{ i }}, 0.0);
+        {% if (i + 1) * size > tile_m * blocks * 4 %}if m{{ i }} < TILE_M {% endif %}{
+            input_slice[m{{ i }} * STRIDE + eight{{ i }}] = next_input{{ i }};
         }
 {%- endfor %}
 {%- for i in range(weight_loads) %}

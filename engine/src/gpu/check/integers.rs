@@ -3,22 +3,26 @@
 use super::rig::{Random, Rig, bytes, header};
 use crate::gpu::GpuError;
 use crate::gpu::pipelines::Access;
-use crate::kernels::quantize::{RECORD_WORDS, quantize, values};
+use crate::kernels::quantize::{HALVES_WORDS, RECORD_WORDS, halves, quantize, values};
 use crate::kernels::source::{KernelShape, QuantizeShape, literal};
 use crate::kernels::{KernelVariant, rms_norm, silu_mul};
+use half::f16;
 
 /// Activations become the integers of the twin, whatever they go through before.
 pub(super) async fn quantized(rig: &mut Rig) -> Result<(), GpuError> {
     let mut random = Random(3000);
-    for (order, norm, silu, gather) in
-        [(4, false, false, false), (8, true, false, false), (4, true, false, true), (4, false, true, false)]
-    {
+    for (order, norm, silu, gather, in_halves) in [
+        (4, false, false, false, false),
+        (8, true, false, false, true),
+        (4, true, false, true, true),
+        (4, false, true, false, true),
+    ] {
         let (rows, width) = (1 + random.below(9), 32 * (1 + random.below(70)));
         let in_stride = if silu { 2 * width } else { width };
         let input: Vec<f32> = random.rows(rows, in_stride, in_stride).iter().map(|x| x * x * x * 9.0).collect();
         let weight = random.floats(width);
         let picked: Vec<u32> = (0..rows).map(|row| if gather { random.below(rows) } else { row }).collect();
-        let mut expected = Vec::new();
+        let (mut expected, mut expected_halves) = (Vec::new(), Vec::new());
         for &row in &picked {
             let row = &input[(row * in_stride) as usize..][..in_stride as usize];
             let mut x = row[..width as usize].to_vec();
@@ -30,9 +34,11 @@ pub(super) async fn quantized(rig: &mut Rig) -> Result<(), GpuError> {
                 rms_norm::rms_norm(&raw, &weight, &mut x, width as usize, 1e-5);
             }
             expected.extend(quantize(&x, order));
+            expected_halves.extend(halves(&x, order));
         }
-        let shape =
-            KernelShape::Quantize(QuantizeShape { in_stride, width, order, norm, eps: literal(1e-5), silu, gather });
+        let eps = literal(1e-5);
+        let shape = QuantizeShape { in_stride, width, order, norm, eps, silu, gather, halves: in_halves };
+        let shape = KernelShape::Quantize(shape);
         let mut bindings = vec![
             header(rows, rows),
             (2, Access::Read, bytes(&input)),
@@ -40,9 +46,11 @@ pub(super) async fn quantized(rig: &mut Rig) -> Result<(), GpuError> {
         ];
         bindings.extend(gather.then(|| (1, Access::Read, bytes(&picked))));
         bindings.extend(norm.then(|| (7, Access::Read, bytes(&weight))));
+        let room = vec![0_u32; expected.len() / RECORD_WORDS * HALVES_WORDS];
+        bindings.extend(in_halves.then(|| (9, Access::ReadWrite, bytes(&room))));
         let variant = KernelVariant::Quantize { workgroup: 64 };
-        let actual = rig.run(&variant, &shape, rows, &bindings).await?;
-        let actual: Vec<u32> = actual[0].iter().map(|x| x.to_bits()).collect();
+        let written = rig.run(&variant, &shape, rows, &bindings).await?;
+        let actual: Vec<u32> = written[0].iter().map(|x| x.to_bits()).collect();
         let what = format!("{rows} rows of {width}, order {order}, norm {norm}, silu {silu}");
         // A code that lies between two may go either way.
         let (a, e) = (values(&actual, order), values(&expected, order));
@@ -58,6 +66,14 @@ pub(super) async fn quantized(rig: &mut Rig) -> Result<(), GpuError> {
             }
         }
         rig.note(&variant, &format!("sums and scales beyond two steps, {what}"), worst, 1e-4);
+        if in_halves {
+            let floats = |words: &[u32]| -> Vec<f32> {
+                let pairs = words.iter().flat_map(|word| [*word, word >> 16]);
+                pairs.map(|half| 16.0 * f16::from_bits(half as u16).to_f32()).collect()
+            };
+            let words: Vec<u32> = written[1].iter().map(|x| x.to_bits()).collect();
+            rig.close(&variant, &format!("halves, {what}"), &floats(&words), &floats(&expected_halves), 1e-3);
+        }
     }
     Ok(())
 }

@@ -227,6 +227,7 @@ fn an_activation_that_is_not_finite_poisons_its_block_and_no_other() {
             eps: literal(0.0),
             silu: false,
             gather: false,
+            halves: false,
         };
         let bindings =
             [header(1, 1), (2, Access::Read, bytes(&input)), (3, Access::ReadWrite, bytes(&[0_u32; 3 * RECORD_WORDS]))];

@@ -13,7 +13,7 @@ use crate::gpu::tuned_op::{ProductForm, ProductOp};
 use crate::gpu::weights::storage;
 use crate::graph::StepHeader;
 use crate::kernels::matmul::{Product, matmul};
-use crate::kernels::quantize::{quantize, values};
+use crate::kernels::quantize::{halves, quantize, values};
 use crate::kernels::rms_norm;
 use crate::kernels::source::{HeadsShape, KernelShape, ProductShape, WeightShape, literal};
 use crate::weights::{TensorLayout, WeightFormat, WeightRows};
@@ -41,6 +41,8 @@ struct Sides {
     raw: Vec<f32>,
     /// Distinct rows, as integers.
     records: Vec<u32>,
+    /// The same as f16.
+    halves: Vec<u32>,
     norm_weight: Vec<f32>,
     expected: Vec<f32>,
 }
@@ -102,7 +104,7 @@ impl Trial {
     ) -> Operands {
         let gpu = self.gpu.clone();
         let (rows, layout) = (op.rows, op.layout());
-        let Sides { weights, raw, records, norm_weight, expected } = sides;
+        let Sides { weights, raw, records, halves, norm_weight, expected } = sides;
         // Rows name their own index in the head's order, slots from zero on, and a rotation of nothing.
         let words: Vec<u32> =
             if shape.rope { (0..rows).flat_map(|row| [0, 0, row, 0]).collect() } else { (0..rows).collect() };
@@ -112,6 +114,10 @@ impl Trial {
         let input_rows: &[u8] = if packed { bytemuck::cast_slice(&records) } else { bytemuck::cast_slice(&raw) };
         let row_bytes = input_rows.len() as u64 / u64::from(INPUT_PERIOD.min(rows));
         let input = made.repeating(input_rows, 1, row_bytes * u64::from(rows)).swap_remove(0);
+        let halves = (!halves.is_empty() && gpu.binds_halves()).then(|| {
+            let row_bytes = u64::from(layout.cols) * 2;
+            made.repeating(bytemuck::cast_slice(&halves), 1, row_bytes * u64::from(rows)).swap_remove(0)
+        });
         let out = storage(&gpu, "trial", u64::from(rows * shape.out_stride) * 4);
         let vectors = made.kept(self.filled(&norm_weight));
         let cache = shape
@@ -135,6 +141,7 @@ impl Trial {
                 bindings.extend(shape.norm.then_some((7, Access::Read, &vectors)));
                 bindings.extend((shape.rope || shape.gather).then_some((1, Access::Read, &step)));
                 bindings.extend(cache.as_ref().map(|cache| (8, Access::ReadWrite, cache)));
+                bindings.extend(halves.as_ref().map(|halves| (9, Access::Read, halves)));
                 kinds = bindings.iter().map(|&(binding, access, _)| (binding, access)).collect();
                 bind_group(&gpu, &mut self.pipelines, &step, &bindings)
             })
@@ -171,6 +178,7 @@ fn sides(op: &ProductOp, packed: bool, norm: bool, out_stride: u32, rows: &[u32]
     if packed {
         input = values(&records, order);
     }
+    let halves = if packed { halves(&input, order) } else { Vec::new() };
     // The values of distinct rows, from which all outputs follow.
     let mut distinct_values = vec![0.0; (input_rows * distinct) as usize];
     let product = Product {
@@ -192,7 +200,7 @@ fn sides(op: &ProductOp, packed: bool, norm: bool, out_stride: u32, rows: &[u32]
         _ => 0.0,
     };
     let expected = rows.iter().flat_map(|&row| (0..out_stride).map(move |n| output(row, n))).collect();
-    Sides { weights, raw, records, norm_weight, expected }
+    Sides { weights, raw, records, halves, norm_weight, expected }
 }
 
 /// Buffers of one trial.

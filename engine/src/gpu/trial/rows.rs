@@ -66,7 +66,8 @@ impl Trial {
         let (input, weight) = (self.filled(&input), self.filled(&weight));
         let row_bytes = u64::from(width) / 32 * RECORD_WORDS as u64 * 4;
         let out = storage(&self.gpu, "trial", u64::from(rows) * row_bytes);
-        let shape = QuantizeShape { in_stride, width, order, norm, eps: literal(EPS), silu, gather: false };
+        let shape =
+            QuantizeShape { in_stride, width, order, norm, eps: literal(EPS), silu, gather: false, halves: false };
         let mut bound = vec![(2, Access::Read, Some(&input))];
         bound.extend(norm.then_some((7, Access::Read, Some(&weight))));
         let compared = some.iter().map(|&row| (row, row_bytes));
