@@ -62,14 +62,16 @@ impl MatrixUnit {
 }
 
 impl KernelVariant {
-    /// The product used where there are matrix units, for rows of `blocks` times 32 columns; `None` where the others are as good. On an H100
-    /// (Chromium, with f16) 32 rows by [28672, 4096] take 92 us and by [4096, 14336] 75, without units 134 and 90; 512 rows 854 and 436 us,
-    /// natively without units 1 930 and 1 020.
+    /// The product used where there are matrix units, for rows of `blocks` times 32 columns; `None` where the others are as good. Of all
+    /// variants the fastest on an H100 (Chromium, with f16) for 32 rows: [28672, 4096] takes 82 us, [4096, 14336] 56, [6144, 4096] 28
+    /// and [4096, 4096] 20.
     pub fn default_subgroup_matmul_packed(unit: MatrixUnit, rows: u32, outputs: u32, blocks: u32) -> Option<Self> {
         let (tile, team, parts, slice, ahead) = match (rows, outputs) {
             (0..=16, _) => return None,
-            (..=64, 8192..) if blocks > 64 => ((32, 64), (32, 32), 2, 2, true),
-            (..=64, 4096..) if blocks > 256 => ((32, 32), (32, 16), 4, 8, true),
+            (..=64, 8192..) if blocks > 64 => ((32, 64), (32, 32), 2, 2, false),
+            (..=64, 2048..) if blocks > 256 => ((32, 32), (32, 32), 4, 8, true),
+            (..=64, 5120..) if blocks > 64 => ((32, 16), (32, 16), 2, 4, false),
+            (..=64, 2048..) if blocks > 64 => ((32, 32), (32, 16), 4, 8, true),
             (..=64, _) => return None,
             (_, 4096..) => ((64, 128), (64, 32), 1, 1, true),
             _ => ((64, 64), (32, 32), 1, 2, true),
