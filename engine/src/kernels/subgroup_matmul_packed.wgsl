@@ -5,7 +5,7 @@
 // columns a few blocks of 32 at a time: all invocations bring weights and input, as f16, to workgroup memory, then each
 // subgroup multiplies its TEAM_M rows by TEAM_N outputs, or with PARTS > 1 its share of the columns of those, for matrices so small
 // that there are too few tiles to keep a GPU busy. The units take integers too, but then every block's sums
-// have to pass through workgroup memory to be scaled: 163 us for [28672, 4096] and 32 rows, where this takes 96 and `dot4I8Packed` 134.
+// have to pass through workgroup memory to be scaled: 163 us for [28672, 4096] and 32 rows, where this takes 82 and `dot4I8Packed` 134.
 //
 // The input is what `quantize` leaves as f16 beside the integers, sixteenths of activations, which sums are made up for. Which column is
 // which is up to us as long as input and weights agree: bytes 0 and 2 of a word, which share an instruction, come before bytes 1 and 3.
