@@ -158,6 +158,7 @@ impl ProductShape {
 
 /// Activations to be turned into integers, and what they go through before.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a form of the kernel's template")]
 pub struct QuantizeShape {
     /// Row stride of the input.
     pub in_stride: u32,
