@@ -16,7 +16,8 @@ use tilewright_engine::{Gpu, GpuError};
 pub const ROWS: [u32; 8] = [1, 2, 3, 5, 8, 17, 33, 70];
 
 /// Kernels of products.
-const KERNELS: [&str; 5] = ["matvec", "matmul", "matvec_packed", "matmul_packed", "subgroup_matmul_packed"];
+const KERNELS: [&str; 6] =
+    ["matvec", "matvec_serial", "matmul", "matvec_packed", "matmul_packed", "subgroup_matmul_packed"];
 
 /// Something to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

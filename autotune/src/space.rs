@@ -2,7 +2,7 @@
 
 use tilewright_engine::gpu::trial::{ProductForm, ProductOp};
 use tilewright_engine::gpu::tuned_op::{HeadsOp, TunedOp};
-use tilewright_engine::kernels::variant::MOST_CHUNKS;
+use tilewright_engine::kernels::variant::{MOST_CHUNKS, serial_spans};
 use tilewright_engine::kernels::{KernelVariant, MatrixUnit};
 
 /// What of a device bounds kernels.
@@ -40,6 +40,9 @@ fn products(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
     let fused = !matches!(op.form, ProductForm::Plain | ProductForm::Accumulate);
     if op.rows <= 64 {
         variants.extend(if op.packed { packed_matvecs(op, limits) } else { matvecs(op, limits) });
+    }
+    if limits.serial && !op.packed && !fused {
+        variants.extend(serial_matvecs(op, limits));
     }
     if op.rows > 4 && (!fused || (op.packed && op.form == ProductForm::Head)) {
         variants.extend(tiles(op, limits));
@@ -197,6 +200,25 @@ fn matvecs(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
                 if room >= 8 {
                     variants.push(variant((room - 1).min(packs).min(64), halves));
                 }
+            }
+        }
+    }
+    variants
+}
+
+/// Products for a processor that stands in for a GPU.
+fn serial_matvecs(op: &ProductOp, limits: &Limits) -> Vec<KernelVariant> {
+    let packs = op.inputs.div_ceil(op.format.pack());
+    let spans: Vec<u32> = serial_spans(op.format, packs, 64).collect();
+    let mut variants = Vec::new();
+    for columns in [8, 4, 2, 1].into_iter().filter(|&columns| columns <= op.rows).take(3) {
+        for lanes in [4, 8, 16].into_iter().filter(|lanes| *lanes <= limits.workgroup_size) {
+            for block in [4, 8, 16, 24, 32, 48, 64, 128] {
+                // Of blocks that all of a processor's lanes have room for, the smallest will do.
+                if block > 4 && lanes * block >= 2 * op.outputs {
+                    continue;
+                }
+                variants.extend(spans.iter().map(|&span| KernelVariant::MatvecSerial { lanes, block, columns, span }));
             }
         }
     }

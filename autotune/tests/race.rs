@@ -16,8 +16,14 @@ use tilewright_engine::{Gpu, GpuOptions};
 const FORMAT: WeightFormat = WeightFormat::Quantized(Quantization { bits: 4, group: 32, mins: true });
 const OP: ProductOp =
     ProductOp { format: FORMAT, outputs: 70, inputs: 96, rows: 5, form: ProductForm::Accumulate, packed: false };
-const LIMITS: space::Limits =
-    space::Limits { workgroup_bytes: 16_384, workgroup_size: 256, subgroup: 1, halves: false, unit: None };
+const LIMITS: space::Limits = space::Limits {
+    workgroup_bytes: 16_384,
+    workgroup_size: 256,
+    subgroup: 1,
+    halves: false,
+    unit: None,
+    serial: false,
+};
 /// Short, and nobody drops out: what is tested is not who wins.
 const QUICK: RaceOptions =
     RaceOptions { tolerance: None, least_us: 100.0, drop: 1e9, slow_us: 600_000.0, slice_us: 10_000.0 };

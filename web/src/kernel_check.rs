@@ -132,6 +132,7 @@ async fn all(gpu: &Gpu, request: &Request) -> Result<Vec<Checked>, GpuError> {
         subgroup: gpu.least_subgroup(),
         halves: gpu.has_halves(),
         unit: Some(gpu.matrix_unit().unwrap_or(MatrixUnit::PRETENDED)),
+        serial: true,
     };
     let mut checks = Vec::new();
     let selected = selection(&limits, request.seed, request.rounds);

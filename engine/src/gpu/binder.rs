@@ -37,6 +37,8 @@ pub(super) enum Rung {
     Integers,
     /// Products of floats, fused with what is beside them.
     Fused,
+    /// One kernel for each operation, and products for a processor that stands in for a GPU.
+    Serial,
     /// One kernel for each operation, and products without workgroup memory.
     Plain,
 }
@@ -50,7 +52,7 @@ impl Rung {
             (false, false) => Self::Fused,
             // Dispatches cost a software adapter little and barriers much, and a fused norm's weights are loaded again for every few outputs:
             // SwiftShader takes a tenth less time without.
-            (false, true) => Self::Plain,
+            (false, true) => Self::Serial,
         }
     }
 
@@ -58,11 +60,16 @@ impl Rung {
         matches!(self, Self::Units | Self::Integers)
     }
 
+    /// Whether operations are fused with what is beside them.
+    fn fuses(self) -> bool {
+        !matches!(self, Self::Serial | Self::Plain)
+    }
+
     pub(super) fn next(self) -> Option<Self> {
         match self {
             Self::Units => Some(Self::Integers),
             Self::Integers => Some(Self::Fused),
-            Self::Fused => Some(Self::Plain),
+            Self::Fused | Self::Serial => Some(Self::Plain),
             Self::Plain => None,
         }
     }
@@ -74,6 +81,7 @@ impl std::fmt::Display for Rung {
             Self::Units => "products by matrix units",
             Self::Integers => "products of integers",
             Self::Fused => "fused kernels of floats",
+            Self::Serial => "products for processors",
             Self::Plain => "the plainest kernels",
         })
     }
@@ -140,6 +148,7 @@ impl Binder<'_> {
                 let matrix = self.weights.matrix(*weight).clone();
                 let bias = bias.and_then(|bias| self.weights.vector(bias)).cloned();
                 let kernel = match self.form {
+                    _ if self.rung == Rung::Serial => Kernel::Serial,
                     _ if self.rung == Rung::Plain => Kernel::Plain,
                     Form::Few | Form::Integers => Kernel::Matvec,
                     Form::Many => Kernel::Product,
@@ -217,7 +226,7 @@ impl Binder<'_> {
             Fusion::NormHead => self.packed_head(parts),
         };
         let fused = packed.or_else(|| match fusion {
-            _ if self.rung == Rung::Plain || self.form == Form::Many => None,
+            _ if !self.rung.fuses() || self.form == Form::Many => None,
             Fusion::NormQkvRope => self.bind_qkv(parts),
             Fusion::NormGate => self.bind_gate(parts),
             Fusion::NormHead => self.bind_head(parts),

@@ -66,6 +66,8 @@ pub struct KernelLimits {
     pub halves: bool,
     /// By which subgroups multiply matrices.
     pub unit: Option<MatrixUnit>,
+    /// Whether a processor stands in for a GPU, for which there are products of their own.
+    pub serial: bool,
 }
 
 /// A device that kernels can run on. Clones share it.
@@ -327,6 +329,7 @@ impl Gpu {
             subgroup: self.subgroup,
             halves: self.has_halves(),
             unit: self.unit,
+            serial: self.software,
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) enum Kernel {
     Product,
     /// A matrix product with what is fused to it, by the number of rows.
     Matvec,
+    /// Any matrix product, on a processor that stands in for a GPU.
+    Serial,
     /// Any matrix product, without workgroup memory.
     Plain,
     /// A product of integers for few rows.
@@ -121,6 +123,10 @@ impl Dispatch {
             (Kernel::Scan, _) => KernelVariant::default_scan(gpu.is_software()),
             (Kernel::Pick, _) => KernelVariant::default_scan(gpu.is_software()).pick(),
             (Kernel::Plain, _) => KernelVariant::default_product(rows, true),
+            (Kernel::Serial, KernelShape::Product(product)) => {
+                let WeightShape { weight_format, packs, part_rows, .. } = product.weight;
+                KernelVariant::default_serial(rows, weight_format, packs, part_rows)
+            }
             (Kernel::Matvec, KernelShape::Product(product)) => {
                 let WeightShape { pack, packs, part_rows, .. } = product.weight;
                 KernelVariant::default_matvec(rows, pack, packs, part_rows, gpu.is_software())
@@ -172,7 +178,7 @@ impl Dispatch {
             Kernel::RmsNorm => "rms_norm",
             Kernel::Scan => "sample_scan",
             Kernel::Pick => "sample_pick",
-            Kernel::Product | Kernel::Matvec | Kernel::Plain => "product",
+            Kernel::Product | Kernel::Matvec | Kernel::Serial | Kernel::Plain => "product",
             Kernel::MatvecPacked | Kernel::MatmulPacked => "packed product",
         }
     }
@@ -206,6 +212,9 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             let groups = product.weight.part_rows.div_ceil(outputs * block);
             let x = groups.min(MAX_GROUPS);
             [x, groups.div_ceil(x), rows.div_ceil(columns)]
+        }
+        (KernelVariant::MatvecSerial { lanes, block, columns, .. }, KernelShape::Product(product)) => {
+            [product.weight.part_rows.div_ceil(lanes * block), 1, rows.div_ceil(columns)]
         }
         (
             KernelVariant::Matmul { tile_m, tile_n, .. }

@@ -146,7 +146,7 @@ impl TunedOp {
     pub(super) fn of(dispatch: &Dispatch, rows: u32) -> Option<Self> {
         let rows = bucket(rows);
         match (dispatch.kernel, &dispatch.shape) {
-            (Kernel::Product | Kernel::Matvec | Kernel::Plain, KernelShape::Product(shape)) => {
+            (Kernel::Product | Kernel::Matvec | Kernel::Serial | Kernel::Plain, KernelShape::Product(shape)) => {
                 Some(product(shape, false, rows).into())
             }
             (Kernel::MatvecPacked | Kernel::MatmulPacked, KernelShape::Product(shape)) => {

@@ -1,4 +1,4 @@
-//! Twin of `matvec.wgsl` and `matmul.wgsl`.
+//! Twin of `matvec.wgsl`, `matvec_serial.wgsl` and `matmul.wgsl`.
 //!
 //! Each row of the weights is unpacked once and multiplied with every row of the input. Natively, ranges of outputs are shared
 //! out to threads; no sum depends on how.

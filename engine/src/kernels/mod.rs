@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | gather embeddings | `embed.wgsl` | [`embed`] |
 //! | RMS normalization | `rms_norm.wgsl` | [`rms_norm`] |
-//! | matrix product | `matvec.wgsl` (few rows), `matmul.wgsl` (many); both also in f16 | [`matmul`] |
+//! | matrix product | `matvec.wgsl` (few rows), `matmul.wgsl` (many), both also in f16; `matvec_serial.wgsl` (on a processor) | [`matmul`] |
 //! | the same in 8-bit integers | `quantize.wgsl`, `matvec_packed.wgsl` (few rows), `matmul_packed.wgsl` (many), `subgroup_matmul_packed.wgsl` (many, by matrix units) | [`quantize`], [`matmul`] |
 //! | rotary embedding and KV write | `rope_kv.wgsl` | [`rope_kv`] |
 //! | paged attention | `attention.wgsl` (any heads), `attention_tile.wgsl` (many rows), `attention_split.wgsl` and `attention_reduce.wgsl` (few) | [`attention`] |

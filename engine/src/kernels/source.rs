@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = &[
     ("shared/halves.wgsl", include_str!("shared/halves.wgsl")),
     ("shared/product.wgsl", include_str!("shared/product.wgsl")),
     ("shared/packed.wgsl", include_str!("shared/packed.wgsl")),
+    ("matvec_serial.wgsl", include_str!("matvec_serial.wgsl")),
     ("matvec_packed.wgsl", include_str!("matvec_packed.wgsl")),
     ("matmul_packed.wgsl", include_str!("matmul_packed.wgsl")),
     ("subgroup_matmul_packed.wgsl", include_str!("subgroup_matmul_packed.wgsl")),
@@ -81,7 +82,7 @@ pub enum KernelShape {
         /// Added to the mean square, as a WGSL literal.
         eps: String,
     },
-    /// [`KernelVariant::Matvec`], [`KernelVariant::Matmul`] and their packed forms.
+    /// [`KernelVariant::Matvec`], [`KernelVariant::MatvecSerial`], [`KernelVariant::Matmul`] and their packed forms.
     Product(ProductShape),
     /// [`KernelVariant::Quantize`].
     Quantize(QuantizeShape),

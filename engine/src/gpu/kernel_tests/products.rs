@@ -10,9 +10,11 @@ use crate::kernels::matmul::{Product, matmul};
 use crate::kernels::quantize::{RECORD_WORDS, quantize, values};
 use crate::kernels::rope_kv::{KvWrite, rope_kv};
 use crate::kernels::source::{KernelShape, ProductShape, QuantizeShape, WeightShape, literal};
+use crate::kernels::variant::serial_spans;
 use crate::kernels::{rms_norm, silu_mul};
 use crate::model::rope::rotations;
 use crate::weights::{TensorLayout, WeightFormat, WeightRows};
+use half::f16;
 
 /// Of a whole number of vec4, as the engine's buffers are.
 fn padded(data: &[f32]) -> Vec<u8> {
@@ -127,7 +129,8 @@ fn matrix_products_agree_with_their_twin_in_every_format_on_odd_shapes() {
             let software = random.below(2) == 0;
             let product = KernelVariant::default_product(rows, software);
             let matvec = KernelVariant::default_matvec(rows, format.pack(), layout.packs(), layout.rows, software);
-            for variant in [product, matvec] {
+            let serial = KernelVariant::default_serial(rows, format, layout.packs(), layout.rows);
+            for variant in [product, matvec, serial] {
                 check_product(&mut random, variant, layout, rows, bias, accumulate);
             }
         }
@@ -160,6 +163,53 @@ fn matrix_products_agree_with_their_twin_whatever_the_variant() {
             let layout = TensorLayout { rows: 1 + random.below(130), cols: 32 * (1 + random.below(20)), format };
             let rows = 1 + random.below(70);
             check_product(&mut random, variant, layout, rows, true, false);
+        }
+    }
+}
+
+#[test]
+fn serial_products_agree_with_their_twin_whatever_the_variant() {
+    let mut random = Random(1500);
+    let mut sizes = [(1, 1, 1), (4, 24, 1), (3, 5, 2), (8, 2, 3), (16, 7, 8)].into_iter().cycle();
+    for format in FORMATS {
+        // Turns of 1, 2, 4 and 8 packs, as far as a format has them, and rows that leave the last of a pair of scales unused.
+        for cols in [32 * 3, 32 * 8] {
+            let layout = TensorLayout { rows: 1 + random.below(130), cols, format };
+            for (span, (lanes, block, columns)) in serial_spans(format, layout.packs(), 64).zip(&mut sizes) {
+                let variant = KernelVariant::MatvecSerial { lanes, block, columns, span };
+                let rows = 1 + random.below(2 * columns + 1);
+                let (bias, accumulate) = (random.below(2) == 0, random.below(2) == 0);
+                check_product(&mut random, variant, layout, rows, bias, accumulate);
+            }
+        }
+    }
+}
+
+/// The scales at both ends of what f16 has: nothing is flushed to zero, or loses its digits, on the way.
+#[test]
+fn serial_products_are_as_exact_for_the_smallest_and_the_largest_scales() {
+    for format in &FORMATS[3..] {
+        let layout = TensorLayout { rows: 16, cols: 64, format: *format };
+        let mut weights = Random(1600).weights(&layout);
+        for (index, scale) in weights.scales.iter_mut().enumerate() {
+            *scale = f16::from_bits([0x0001, 0x03ff, 0x0400, 0x7bff, 0x8001, 0xfbff][index % 6]);
+        }
+        weights.mins.iter_mut().for_each(|min| *min = f16::from_f32(0.0));
+        let input = Random(1601).floats(64);
+        let mut expected = vec![0.0; 16];
+        let product =
+            Product { input: &input, in_stride: 64, layout: &layout, weight: &weights, bias: None, accumulate: false };
+        matmul(&product, &mut expected, 16);
+        let shape = KernelShape::Product(ProductShape::new(WeightShape::new(&layout, 0, 16, 0), 64, 16));
+        let mut bindings =
+            vec![header(1, 0), (2, Access::Read, bytes(&input)), (6, Access::ReadWrite, bytes(&[0.0_f32; 16]))];
+        bindings.extend(weight_bindings(&weights));
+        let variant = KernelVariant::default_serial(1, *format, layout.packs(), 16);
+        let actual = run(&variant, &shape, 1, &bindings);
+        for (row, (a, e)) in actual[0].iter().zip(&expected).enumerate() {
+            let scales = &weights.scales[row * layout.scale_stride() as usize..][..layout.scale_stride() as usize];
+            let largest = scales.iter().map(|scale| scale.to_f32().abs()).fold(0.0, f32::max);
+            assert!((a - e).abs() <= largest * 128.0 * 64.0 * 1e-6, "{format:?}, row {row}: {a}, the twin says {e}");
         }
     }
 }
