@@ -251,6 +251,12 @@ fn splits(op: &HeadsOp, limits: &Limits) -> Vec<KernelVariant> {
             }
         }
     }
+    if limits.serial {
+        let groups =
+            (1..=heads_per_kv).filter(|group| heads_per_kv.is_multiple_of(*group) && group * op.head_dim <= 512);
+        let of = |group| [4, 8, 16].map(|lanes| KernelVariant::AttentionSerial { lanes, group });
+        variants.extend(groups.flat_map(of));
+    }
     variants
 }
 

@@ -195,7 +195,7 @@ fn what_was_measured_is_known_the_next_time_and_what_has_changed_is_measured_aga
 
     // Attention has another source than when it was measured.
     let stale = |entry: Entry| match entry.item {
-        Item::Record(mut record) if record.kernel == "attention_split" => {
+        Item::Record(mut record) if record.shape.op == "attention_split" => {
             record.source_hash = "0123456789abcdef".to_owned();
             Entry::new(Item::Record(record), Provenance::MeasuredHere).unwrap()
         }
@@ -267,7 +267,7 @@ fn what_was_measured_on_such_a_device_in_such_a_browser_is_not_measured_again() 
 fn a_choice_that_the_device_refuses_changes_nothing_and_one_that_it_takes_is_used() {
     let clean = executor(gpu(GpuOptions::default()));
     let operations = clean.operations(1, 1);
-    let op = operations.iter().find(|op| op.op.rows() == 1 && op.default.kernel() == "matvec").unwrap();
+    let op = operations.iter().find(|op| op.op.rows() == 1 && op.default.kernel() == "matvec_serial").unwrap();
     let other = tilewright_autotune::space::variants(&op.op, &clean.gpu().limits())
         .into_iter()
         .find(|variant| *variant != op.default)

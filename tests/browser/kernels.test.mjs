@@ -12,6 +12,7 @@ import { startSite } from "./site.mjs";
 const ROWS = [1, 2, 3, 5, 8, 17, 33, 70];
 const FORMS = {
   matvec: ["plain", "accumulate", "gate", "qkv", "head"],
+  matvec_serial: ["plain", "accumulate"],
   matvec_packed: ["plain", "accumulate", "gate", "qkv", "head"],
   matmul: ["plain", "accumulate"],
   matmul_packed: ["plain", "accumulate", "head"],

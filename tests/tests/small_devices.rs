@@ -86,6 +86,16 @@ fn a_kernel_that_is_refused_in_the_middle_of_a_conversation_is_stood_in_for() {
     assert!(floats.iter().all(|&difference| difference < 1e-3), "{floats:?}");
 }
 
+/// A processor that stands in for a GPU has kernels of its own, and those of any GPU where its compiler refuses them.
+#[test]
+fn what_a_software_device_refuses_is_stood_in_for_as_well() {
+    for refused in [&[][..], &["matvec_serial"], &["attention_serial"], &["matvec_serial 8"]] {
+        let refuse = refused.iter().map(ToString::to_string).collect();
+        let floats = differences(device_with(&GpuOptions { refuse, software: Some(true), ..GpuOptions::default() }));
+        assert!(floats.iter().all(|&difference| difference < 1e-3), "without {refused:?}: {floats:?}");
+    }
+}
+
 #[test]
 fn a_device_that_refuses_every_product_is_an_error_that_names_the_kernel() {
     let Err(LoadError::Gpu(error)) = load(device(&["matvec"])) else { panic!("it can't be loaded") };

@@ -65,6 +65,15 @@ impl Rung {
         !matches!(self, Self::Serial | Self::Plain)
     }
 
+    /// The attention by parts of the keys.
+    pub(super) fn split(self, gpu: &Gpu, config: &ModelConfig) -> KernelVariant {
+        let heads_per_kv = config.heads / config.kv_heads;
+        match self {
+            Self::Serial => KernelVariant::default_attention_serial(config.head_dim, heads_per_kv, gpu.serial_lanes()),
+            _ => KernelVariant::default_split(config.head_dim, heads_per_kv),
+        }
+    }
+
     pub(super) fn next(self) -> Option<Self> {
         match self {
             Self::Units => Some(Self::Integers),
@@ -99,7 +108,7 @@ pub(super) struct Binder<'a> {
     pub(super) pipelines: &'a mut Pipelines,
     pub(super) form: Form,
     pub(super) rung: Rung,
-    /// The attention of few rows.
+    /// The attention by parts of the keys.
     pub(super) split: KernelVariant,
     /// Whether gate and up lie side by side, before their activation.
     pub(super) gate_is_joined: bool,
@@ -176,7 +185,7 @@ impl Binder<'_> {
                     (4, Read, buffer(Value)),
                     (5, ReadWrite, memory.cache(*layer)),
                 ];
-                let kernel = Kernel::Fixed(KernelVariant::default_rope(self.config.head_dim));
+                let kernel = Kernel::Fixed(KernelVariant::default_rope(self.config.head_dim, self.gpu.is_software()));
                 vec![self.dispatch(kernel, self.heads(), RowSet::Step, &bindings)]
             }
             Op::Attention { layer } => self.bind_attention(*layer),
@@ -200,7 +209,7 @@ impl Binder<'_> {
         let buffer = |activation: Activation| memory.activation(activation);
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
         let inputs = [header, words, (2, Read, buffer(Query)), (3, Read, memory.cache(layer))];
-        let outputs: Vec<(Kernel, Bindings<'_>)> = if self.form == Form::Many {
+        let outputs: Vec<(Kernel, Bindings<'_>)> = if self.form == Form::Many && self.rung != Rung::Serial {
             let kernel = match KernelVariant::default_attention(self.config.head_dim, self.gpu.is_software()) {
                 tile @ KernelVariant::AttentionTile { .. } => Kernel::Tile(tile),
                 other => Kernel::Fixed(other),

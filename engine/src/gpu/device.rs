@@ -333,6 +333,12 @@ impl Gpu {
         }
     }
 
+    /// Lanes of the vectors of a processor that stands in for a GPU: the invocations of a subgroup, or SwiftShader's four where it is
+    /// not known.
+    pub(super) fn serial_lanes(&self) -> u32 {
+        self.subgroup.clamp(4, 16)
+    }
+
     /// Whether kernels may compute in f16.
     pub fn has_halves(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)

@@ -24,7 +24,7 @@ pub(super) struct Dispatch {
 #[derive(Clone, Copy)]
 pub(super) enum Kernel {
     Fixed(KernelVariant),
-    /// Attention of few rows, by default this.
+    /// Attention by parts of the keys, by default this.
     Split(KernelVariant),
     /// Attention of many rows, by default this.
     Tile(KernelVariant),
@@ -119,13 +119,13 @@ impl Dispatch {
             (Kernel::Quantize, KernelShape::Quantize(QuantizeShape { norm, width, .. })) => {
                 KernelVariant::default_quantize(*norm, *width)
             }
-            (Kernel::RmsNorm, _) => KernelVariant::RmsNorm { workgroup: 64 },
+            (Kernel::RmsNorm, _) => KernelVariant::default_norm(gpu.is_software()),
             (Kernel::Scan, _) => KernelVariant::default_scan(gpu.is_software()),
             (Kernel::Pick, _) => KernelVariant::default_scan(gpu.is_software()).pick(),
             (Kernel::Plain, _) => KernelVariant::default_product(rows, true),
             (Kernel::Serial, KernelShape::Product(product)) => {
                 let WeightShape { weight_format, packs, part_rows, .. } = product.weight;
-                KernelVariant::default_serial(rows, weight_format, packs, part_rows)
+                KernelVariant::default_serial(rows, weight_format, packs, part_rows, gpu.serial_lanes())
             }
             (Kernel::Matvec, KernelShape::Product(product)) => {
                 let WeightShape { pack, packs, part_rows, .. } = product.weight;
@@ -232,6 +232,9 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
         (KernelVariant::AttentionTile { .. }, KernelShape::Heads(shape)) => [shape.heads, counts.tiles, 1],
         (KernelVariant::AttentionSplit { group, .. }, KernelShape::Heads(shape)) => {
             [shape.heads / group, rows, counts.splits]
+        }
+        (KernelVariant::AttentionSerial { lanes, group }, KernelShape::Heads(shape)) => {
+            [shape.heads / group, rows, counts.splits.div_ceil(lanes)]
         }
         (KernelVariant::AttentionReduce { workgroup }, KernelShape::Heads(shape)) => {
             [(shape.heads * shape.head_dim / 4).div_ceil(workgroup), rows, 1]

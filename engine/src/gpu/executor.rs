@@ -56,7 +56,8 @@ impl GpuExecutor {
     ) -> Result<Self, GpuError> {
         let mut gpu = weights.gpu().clone();
         let fused = Program::new(config).fused();
-        let split = KernelVariant::default_split(config.head_dim, config.heads / config.kv_heads, gpu.is_software());
+        let mut rung = Rung::from(&gpu);
+        let split = rung.split(&gpu, config);
         let memory = StepMemory::new(&gpu, config, &capacity, &split, cache);
         let mut pipelines = Pipelines::default();
         let sampled = places(&gpu, capacity.max_chunks);
@@ -64,7 +65,6 @@ impl GpuExecutor {
         if !gpu.is_software() || gpu.multiplies_integers() {
             fused.body.iter().for_each(|op| weights.join_parts(op));
         }
-        let mut rung = Rung::from(&gpu);
         let (mut bodies, mut heads, mut sampler);
         loop {
             let mut binder = Binder {
@@ -77,7 +77,7 @@ impl GpuExecutor {
                 pipelines: &mut pipelines,
                 form: Form::Few,
                 rung,
-                split,
+                split: rung.split(&gpu, config),
                 gate_is_joined: false,
             };
             [bodies, heads] = [&fused.body, &fused.head].map(|ops| {
@@ -202,7 +202,9 @@ impl GpuExecutor {
         let of = |dispatch: &Dispatch| matches!(dispatch.kernel, Kernel::Split(_) | Kernel::Tile(_));
         let dispatch = self.bodies[form as usize].iter().find(|dispatch| of(dispatch));
         match dispatch.map(|dispatch| dispatch.variant(&self.gpu, &self.pipelines, rows)) {
-            Some(KernelVariant::AttentionSplit { tile, .. }) => (KeySplit { tile, ..self.memory.split }, u32::MAX),
+            Some(split @ (KernelVariant::AttentionSplit { .. } | KernelVariant::AttentionSerial { .. })) => {
+                (split.key_split(self.memory.split.most_parts), u32::MAX)
+            }
             Some(KernelVariant::AttentionTile { queries, .. }) => (self.memory.split, queries),
             _ => (self.memory.split, u32::MAX),
         }

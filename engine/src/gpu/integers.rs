@@ -102,7 +102,7 @@ impl<'a> Binder<'a> {
                 (5, ReadWrite, memory.cache(*layer)),
             ];
             let shape = KernelShape::Heads(HeadsShape { joined_stride, ..heads });
-            let kernel = Kernel::Fixed(KernelVariant::default_rope(self.config.head_dim));
+            let kernel = Kernel::Fixed(KernelVariant::default_rope(self.config.head_dim, self.gpu.is_software()));
             dispatches.push(self.dispatch(kernel, shape, RowSet::Step, &bindings));
         } else {
             let shape = ProductShape {

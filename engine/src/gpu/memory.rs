@@ -112,10 +112,6 @@ impl StepMemory {
         let row_words = 8 + 4 + u64::from(config.rope.dims) + 1 + 2 + RECORD_WORDS as u64;
         let words = rows * row_words + u64::from(capacity.max_chunks) * blocks_per_sequence;
         let bytes = WORDS_AT + words * 4;
-        let tile = match *split {
-            KernelVariant::AttentionSplit { tile, .. } => tile,
-            _ => 32,
-        };
         let record_bytes = u64::from(config.heads) * u64::from(config.head_dim + 4) * 4;
         let few = u64::from(FEW_ROWS.min(capacity.max_rows));
         let most_parts = u64::from(MOST_PARTS).min(gpu.max_binding_bytes / record_bytes).max(few);
@@ -136,7 +132,7 @@ impl StepMemory {
             partials,
             integers,
             cache,
-            split: KeySplit { tile, most_parts: most_parts as u32 },
+            split: split.key_split(most_parts as u32),
             max_outputs: max_outputs as u32,
             scratch_bytes: scratch_bytes + bytes,
         }

@@ -62,6 +62,8 @@ pub struct KeySplit {
     pub tile: u32,
     /// Most parts, over all rows of a step.
     pub most_parts: u32,
+    /// Most parts of a row.
+    pub most_of_row: u32,
 }
 
 impl StepData {
@@ -131,7 +133,7 @@ impl StepData {
         words.resize(room, 0);
         push(words, room, &self.rows);
         let keys = self.rows.iter().map(|row| row.position + 1).max().unwrap_or(1);
-        let parts = (split.most_parts / self.rows.len().max(1) as u32).max(1);
+        let parts = (split.most_parts / self.rows.len().max(1) as u32).min(split.most_of_row).max(1);
         let split_keys = keys.div_ceil(parts).next_multiple_of(split.tile);
         let mut header = StepHeader {
             rows: self.rows.len() as u32,

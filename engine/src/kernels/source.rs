@@ -46,6 +46,7 @@ const FILES: &[(&str, &str)] = &[
     ("quantize.wgsl", include_str!("quantize.wgsl")),
     ("rope_kv.wgsl", include_str!("rope_kv.wgsl")),
     ("attention.wgsl", include_str!("attention.wgsl")),
+    ("attention_serial.wgsl", include_str!("attention_serial.wgsl")),
     ("attention_split.wgsl", include_str!("attention_split.wgsl")),
     ("attention_reduce.wgsl", include_str!("attention_reduce.wgsl")),
     ("attention_tile.wgsl", include_str!("attention_tile.wgsl")),

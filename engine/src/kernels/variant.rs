@@ -4,6 +4,7 @@
 //! into a list. It can be printed, stored and read back by another version of the engine. [`KernelVariant::default_product`] is
 //! the static choice; a tuner may replace it with any other variant of the same operation.
 
+use crate::graph::KeySplit;
 use crate::weights::WeightFormat;
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +142,14 @@ pub enum KernelVariant {
         /// Query heads of one KV head that share its keys and values; divides how many there are.
         group: u32,
     },
-    /// Joins what [`KernelVariant::AttentionSplit`] leaves.
+    /// Paged attention by parts of the keys, on a processor that stands in for a GPU: a part is one invocation's.
+    AttentionSerial {
+        /// Invocations per workgroup.
+        lanes: u32,
+        /// Query heads of one KV head that share its keys and values; divides how many there are.
+        group: u32,
+    },
+    /// Joins what [`KernelVariant::AttentionSplit`] and [`KernelVariant::AttentionSerial`] leave.
     AttentionReduce {
         /// Invocations per workgroup, along a row.
         workgroup: u32,
@@ -229,6 +237,7 @@ impl KernelVariant {
             Self::RopeKv { .. } => "rope_kv",
             Self::Attention { .. } => "attention",
             Self::AttentionSplit { .. } => "attention_split",
+            Self::AttentionSerial { .. } => "attention_serial",
             Self::AttentionReduce { .. } => "attention_reduce",
             Self::AttentionTile { .. } => "attention_tile",
             Self::SiluMul { .. } => "silu_mul",
@@ -311,13 +320,16 @@ impl KernelVariant {
 
     /// The product used on a processor that stands in for a GPU, of a matrix in a format whose rows have so many packs.
     ///
-    /// An input is read again for every `block` outputs, so a block is as large as leaves some eight workgroups for the processor's
-    /// cores. On SwiftShader (two cores) [8192, 576] in 4 bits take 2.1 ms by blocks of 16, 1.6 by 64; eight rows of [1536, 576] take 1.6 ms
-    /// with eight columns and turns of 32 elements, 2.1 with four columns or turns of 64.
-    pub fn default_serial(rows: u32, format: WeightFormat, packs: u32, outputs: u32) -> Self {
+    /// An input is read again for every `block` outputs, so a block is as large as leaves some workgroups for the processor's cores, and does
+    /// not depend on how many more rows there are, which would be another kernel to compile. On SwiftShader (two cores) [8192, 576] in 4
+    /// bits take 2.1 ms by blocks of 16, 1.6 by 64; eight rows of [1536, 576] take 1.6 ms with eight columns and turns of 32 elements, 2.1
+    /// with four columns or turns of 64. `lanes` are those of the processor's vectors: Mesa's lavapipe has eight, with which it reads
+    /// prompts 1.5 times as fast as with four.
+    pub fn default_serial(rows: u32, format: WeightFormat, packs: u32, outputs: u32, lanes: u32) -> Self {
         let columns = rows.clamp(1, 8).next_power_of_two();
-        let (lanes, most) = (4, if columns > 2 { 32 } else { 64 });
-        let block = outputs.div_ceil(8 * lanes).clamp(24, 64);
+        let most = if columns > 2 { 32 } else { 64 };
+        let workgroups = if columns > 4 { 4 } else { 8 };
+        let block = outputs.div_ceil(workgroups * lanes).clamp(24, 64);
         Self::MatvecSerial { lanes, block, columns, span: serial_spans(format, packs, most).max().unwrap_or(1) }
     }
 
@@ -356,19 +368,44 @@ impl KernelVariant {
         Self::Quantize { workgroup: if norm && width > 1024 { 256 } else { 64 } }
     }
 
-    /// The rotary embedding used for heads of a size.
-    pub fn default_rope(head_dim: u32) -> Self {
-        Self::RopeKv { workgroup: (head_dim / 2).next_multiple_of(32).clamp(64, 256) }
+    /// The rotary embedding used for heads of a size. Processors that stand in for a GPU switch between invocations at its barrier:
+    /// SwiftShader takes 0.05 ms by workgroups of 8 for 12 heads of 64, 0.1 by 64.
+    pub fn default_rope(head_dim: u32, software: bool) -> Self {
+        let pairs = head_dim / 2;
+        let workgroup = if software { (pairs / 4).clamp(8, 64) } else { pairs.next_multiple_of(32).clamp(64, 256) };
+        Self::RopeKv { workgroup }
+    }
+
+    /// The norm of rows. As with the rotary embedding: SwiftShader takes 0.04 ms by workgroups of 8 for a row of 576, 0.08 by 64.
+    pub fn default_norm(software: bool) -> Self {
+        Self::RmsNorm { workgroup: if software { 8 } else { 64 } }
     }
 
     /// The attention used for few rows, `heads_per_kv` query heads sharing keys.
-    pub fn default_split(head_dim: u32, heads_per_kv: u32, software: bool) -> Self {
+    pub fn default_split(head_dim: u32, heads_per_kv: u32) -> Self {
         // What shares a key is bound by 16 KiB of workgroup memory: queries, partial scores and weights.
-        let (workgroup, tile) = if software { (32, 32) } else { (128, 32) };
+        let (workgroup, tile) = (128, 32);
         let bytes = |group: u32| 4 * (group * (head_dim + workgroup + tile) + tile);
         let fits = |group: &u32| heads_per_kv.is_multiple_of(*group) && *group <= 16 && bytes(*group) <= 16_384;
         let group = (1..=heads_per_kv).rev().find(fits).unwrap_or(1);
         Self::AttentionSplit { workgroup, tile, group }
+    }
+
+    /// The attention used on a processor that stands in for a GPU. Queries and sums are an invocation's own: 64 vectors of each are
+    /// compiled fast enough.
+    pub fn default_attention_serial(head_dim: u32, heads_per_kv: u32, lanes: u32) -> Self {
+        let fits = |group: &u32| heads_per_kv.is_multiple_of(*group) && group * head_dim <= 256;
+        Self::AttentionSerial { lanes, group: (1..=heads_per_kv).rev().find(fits).unwrap_or(1) }
+    }
+
+    /// How the attention of few rows wants keys split into at most so many parts for all rows together.
+    pub fn key_split(&self, most_parts: u32) -> KeySplit {
+        match *self {
+            Self::AttentionSplit { tile, .. } => KeySplit { tile, most_parts, most_of_row: u32::MAX },
+            // Each part is joined to the others afterwards, which costs about as much as two keys.
+            Self::AttentionSerial { lanes, .. } => KeySplit { tile: 4, most_parts, most_of_row: 2 * lanes.max(4) },
+            _ => KeySplit { tile: 32, most_parts, most_of_row: u32::MAX },
+        }
     }
 
     /// The attention used for many rows. On an H100 (Chromium) 512 rows of 14 heads of 64 take 67 us with tiles of 8 queries and 64
@@ -453,7 +490,7 @@ impl KernelVariant {
             | Self::SampleScan { workgroup, .. }
             | Self::SamplePick { workgroup, .. }
             | Self::GatherRows { workgroup } => workgroup,
-            Self::MatvecSerial { lanes, .. } => lanes,
+            Self::MatvecSerial { lanes, .. } | Self::AttentionSerial { lanes, .. } => lanes,
             Self::Matvec { threads, outputs, .. } | Self::MatvecPacked { threads, outputs, .. } => threads * outputs,
             Self::Matmul { tile_m, tile_n, thread_m, thread_n, .. }
             | Self::MatmulPacked { tile_m, tile_n, thread_m, thread_n } => (tile_m / thread_m) * (tile_n / thread_n),

@@ -99,7 +99,7 @@ pub(in crate::gpu) fn step_bindings(
     (header, [(0, Access::Uniform, bytes(&[header])), (1, Access::Read, bytes(&words))])
 }
 
-pub(in crate::gpu) const SPLIT: KeySplit = KeySplit { tile: 32, most_parts: 1024 };
+pub(in crate::gpu) const SPLIT: KeySplit = KeySplit { tile: 32, most_parts: 1024, most_of_row: u32::MAX };
 
 /// Heads, heads of keys, elements of a head, how many of them are rotated, and whether pairs are neighbours.
 pub(super) const ROTATED: [(u32, u32, u32, u32, bool); 7] = [
@@ -142,8 +142,6 @@ pub(super) async fn rotary(rig: &mut Rig) -> Result<(), GpuError> {
             (5, Access::ReadWrite, cache_bytes(&interleaved(&key_cache, &value_cache, width), kv_half)),
         ]);
         let shape = KernelShape::Heads(heads_shape(&config, q_stride, kv_stride, 16, kv_half));
-        let variant = KernelVariant::default_rope(head_dim);
-        let actual = rig.run(&variant, &shape, 7, &bindings).await?;
         let mut kv = KvWrite {
             key: &key,
             value: &value,
@@ -157,9 +155,12 @@ pub(super) async fn rotary(rig: &mut Rig) -> Result<(), GpuError> {
             key_cache = placed(&config, &key_cache, width);
         }
         let what = format!("{heads} heads of {head_dim}, {rotated} rotated, halves: {kv_half}");
-        rig.close(&variant, &format!("queries, {what}"), &actual[0], &query, 1e-5);
         let (expected, tolerance) = (interleaved(&key_cache, &value_cache, width), if kv_half { 1e-3 } else { 1e-5 });
-        rig.close(&variant, &format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
+        for variant in [false, true].map(|software| KernelVariant::default_rope(head_dim, software)) {
+            let actual = rig.run(&variant, &shape, 7, &bindings).await?;
+            rig.close(&variant, &format!("queries, {what}"), &actual[0], &query, 1e-5);
+            rig.close(&variant, &format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
+        }
     }
     Ok(())
 }
@@ -226,8 +227,12 @@ pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(),
 
         let splits = [(false, 1024), (true, 150), (true, 1024), (false, 150), (false, 1)];
         for (software, most_parts) in splits.into_iter().take(if thorough { splits.len() } else { 2 }) {
-            let split = KernelVariant::default_split(head_dim, heads / kv_heads, software);
-            let (header, words) = step_bindings(&step, &[], KeySplit { most_parts, ..SPLIT });
+            let split = if software {
+                KernelVariant::default_attention_serial(head_dim, heads / kv_heads, 4)
+            } else {
+                KernelVariant::default_split(head_dim, heads / kv_heads)
+            };
+            let (header, words) = step_bindings(&step, &[], split.key_split(most_parts));
             let records = (rows * heads * header.splits * (head_dim + 4)) as usize;
             let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(records))]].concat();
             let counts = Counts { rows, splits: header.splits, ..Counts::default() };

@@ -37,7 +37,7 @@ pub(in crate::gpu) async fn draw_all(
     let records = SampleRecords::new(&rows.iter().copied().map(Some).collect::<Vec<_>>(), vocabulary);
     let step = StepData { output_rows: vec![0; rows.len()], ..StepData::default() };
     let mut words = Vec::new();
-    let split = KeySplit { tile: 1, most_parts: 1 };
+    let split = KeySplit { tile: 1, most_parts: 1, most_of_row: 1 };
     let header = step.pack(&[], &records.words, split, 0, &mut words);
     let given = [(0, Access::Uniform, bytes(&[header])), (1, Access::Read, bytes(&words))];
     let shape = KernelShape::Logits { vocabulary, stride };

@@ -129,7 +129,7 @@ fn matrix_products_agree_with_their_twin_in_every_format_on_odd_shapes() {
             let software = random.below(2) == 0;
             let product = KernelVariant::default_product(rows, software);
             let matvec = KernelVariant::default_matvec(rows, format.pack(), layout.packs(), layout.rows, software);
-            let serial = KernelVariant::default_serial(rows, format, layout.packs(), layout.rows);
+            let serial = KernelVariant::default_serial(rows, format, layout.packs(), layout.rows, 4);
             for variant in [product, matvec, serial] {
                 check_product(&mut random, variant, layout, rows, bias, accumulate);
             }
@@ -204,7 +204,7 @@ fn serial_products_are_as_exact_for_the_smallest_and_the_largest_scales() {
         let mut bindings =
             vec![header(1, 0), (2, Access::Read, bytes(&input)), (6, Access::ReadWrite, bytes(&[0.0_f32; 16]))];
         bindings.extend(weight_bindings(&weights));
-        let variant = KernelVariant::default_serial(1, *format, layout.packs(), 16);
+        let variant = KernelVariant::default_serial(1, *format, layout.packs(), 16, 8);
         let actual = run(&variant, &shape, 1, &bindings);
         for (row, (a, e)) in actual[0].iter().zip(&expected).enumerate() {
             let scales = &weights.scales[row * layout.scale_stride() as usize..][..layout.scale_stride() as usize];

@@ -15,6 +15,7 @@ fn every_kernel_but_the_products_agrees_with_its_twin() {
     let all = [
         "attention",
         "attention_reduce",
+        "attention_serial",
         "attention_split",
         "attention_tile",
         "embed",

@@ -8,7 +8,7 @@ use crate::gpu::memory::{MOST_PARTS, WORDS_AT};
 use crate::gpu::pipelines::{Access, BindingKinds};
 use crate::gpu::tuned_op::HeadsOp;
 use crate::gpu::weights::storage;
-use crate::graph::{KeySplit, RowData, StepData};
+use crate::graph::{RowData, StepData};
 use crate::kernels::KernelVariant;
 use crate::kernels::attention::{KvCache, attention};
 use crate::kernels::source::KernelShape;
@@ -58,16 +58,11 @@ impl Trial {
         let cache = KvCache { keys: &keys, values: &values, block_size: op.block_size };
         attention(&config, &some, &cache, &some_queries, &mut expected, q_stride as usize);
 
-        let (tile, queries) = match *variant {
-            KernelVariant::AttentionTile { queries, .. } => (32, queries),
-            KernelVariant::AttentionSplit { tile, .. } => (tile, u32::MAX),
-            _ => (32, u32::MAX),
-        };
+        let queries = if let KernelVariant::AttentionTile { queries, .. } = *variant { queries } else { u32::MAX };
         let tiles = if is_tile { step.tiles(queries) } else { Vec::new() };
         let mut words = Vec::new();
         let room = (WORDS_AT / 4) as usize;
-        let split = KeySplit { tile, most_parts: MOST_PARTS };
-        let header = step.pack(&tiles, &[], split, room, &mut words);
+        let header = step.pack(&tiles, &[], variant.key_split(MOST_PARTS), room, &mut words);
         let step_buffer = self.step(&header, &mut words);
         let query = self.filled(&query);
         let cache = cache_bytes(&interleaved(&keys, &values, config.kv_width() as usize), op.kv_half);

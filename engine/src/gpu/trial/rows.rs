@@ -122,7 +122,7 @@ impl Trial {
         let records = SampleRecords::new(&sampled, vocabulary);
         let data = StepData { output_rows: vec![0; rows as usize], ..StepData::default() };
         let mut words = Vec::new();
-        let split = KeySplit { tile: 1, most_parts: 1 };
+        let split = KeySplit { tile: 1, most_parts: 1, most_of_row: 1 };
         let header = data.pack(&[], &records.words, split, (WORDS_AT / 4) as usize, &mut words);
         let step = self.step(&header, &mut words);
         let gpu = self.gpu.clone();
