@@ -17,7 +17,7 @@ pub const ROWS: [u32; 8] = [1, 2, 3, 5, 8, 17, 33, 70];
 
 /// Kernels of products.
 const KERNELS: [&str; 6] =
-    ["matvec", "matvec_serial", "matmul", "matvec_packed", "matmul_packed", "subgroup_matmul_packed"];
+    ["matvec", "matmul", "matvec_packed", "matmul_packed", "subgroup_matmul_packed", "matvec_serial"];
 
 /// Something to check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
