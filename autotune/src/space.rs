@@ -2,7 +2,8 @@
 
 use tilewright_engine::gpu::trial::{ProductForm, ProductOp};
 use tilewright_engine::gpu::tuned_op::{HeadsOp, TunedOp};
-use tilewright_engine::kernels::variant::{MOST_CHUNKS, serial_spans};
+use tilewright_engine::kernels::serial::serial_spans;
+use tilewright_engine::kernels::variant::MOST_CHUNKS;
 use tilewright_engine::kernels::{KernelVariant, MatrixUnit};
 
 /// What of a device bounds kernels.
