@@ -8,7 +8,7 @@
 //! - [`executor`]: what both share: plan checks, open sequences
 //! - [`sampling`]: drawing tokens from logits
 //! - [`load`]: bytes of model files to an executor
-//! - [`bench`]: how fast an executor is
+//! - [`bench`](mod@bench): how fast an executor is
 //!
 //! ```no_run
 //! use tilewright_engine::{Device, LoadOptions, Loader, WeightFiles};
