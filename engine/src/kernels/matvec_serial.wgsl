@@ -1,6 +1,6 @@
 // out[row, n] (+)= dot(weight[n, :], in[row, :]) + bias[n], for devices that are a processor in disguise
 //
-// SwiftShader, which stands in for a GPU in Chromium, makes each instruction one of four lanes, one after the other, with
+// SwiftShader, which stands in for a GPU in Chromium, runs four invocations in the lanes of a vector, workgroup after workgroup, with
 // a compiler that moves nothing out of a loop and keeps little in registers (Subzero). What was measured there (two cores, Zen 4, by
 // samples of its machine code), and what follows:
 //
@@ -10,7 +10,7 @@
 // - A shift, even by a constant, is taken apart into lanes, some 24 instructions. So codes are not shifted: `word & (15 << 4j)` becomes the
 //   float code * 16^j as it is, exactly, and meets an input that was multiplied by 16^-j when it was read.
 // - Straight-line code larger than the processor's instruction cache is bound by fetching it: unrolled for eight outputs the product
-//   took 0.57 ms for [1536, 576], with outputs in a loop 0.37, although that keeps their sums in memory. It compiles in 65 ms and not
+//   took 0.59 ms for [1536, 576], with outputs in a loop 0.40, although that keeps their sums in memory. It compiles in 65 ms and not
 //   300. `matvec.wgsl` takes 1.4 ms.
 //
 // Sign bits: the highest code of a word is in the sign's place, so it is counted from its middle; and bytes are signed, of which three
