@@ -22,8 +22,8 @@ impl KernelVariant {
         Self::MatvecSerial { lanes, block, columns, span: serial_spans(format, packs, most).max().unwrap_or(1) }
     }
 
-    /// The attention used on a processor that stands in for a GPU. Queries and sums are an invocation's own: 64 vectors of each are
-    /// compiled fast enough.
+    /// The attention used on a processor that stands in for a GPU. Queries and sums are an invocation's own, at most 64 vectors of
+    /// each, under constant indices: more would be a longer kernel to compile.
     pub fn default_attention_serial(head_dim: u32, heads_per_kv: u32, lanes: u32) -> Self {
         let fits = |group: &u32| heads_per_kv.is_multiple_of(*group) && group * head_dim <= 256;
         Self::AttentionSerial { lanes, group: (1..=heads_per_kv).rev().find(fits).unwrap_or(1) }

@@ -254,8 +254,8 @@ impl KernelVariant {
     pub fn key_split(&self, most_parts: u32) -> KeySplit {
         match *self {
             Self::AttentionSplit { tile, .. } => KeySplit { tile, most_parts, most_of_row: u32::MAX },
-            // Each part is joined to the others afterwards, which costs about as much as two keys.
-            Self::AttentionSerial { lanes, .. } => KeySplit { tile: 4, most_parts, most_of_row: 2 * lanes.max(4) },
+            // Two workgroups for each group of heads: `attention_reduce` reads every part again, so there are no more than cores need.
+            Self::AttentionSerial { lanes, .. } => KeySplit { tile: 4, most_parts, most_of_row: 2 * lanes },
             _ => KeySplit { tile: 32, most_parts, most_of_row: u32::MAX },
         }
     }
