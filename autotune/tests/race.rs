@@ -22,7 +22,7 @@ const LIMITS: space::Limits = space::Limits {
     subgroup: 1,
     halves: false,
     unit: None,
-    serial: false,
+    serial: true,
 };
 /// Short, and nobody drops out: what is tested is not who wins.
 const QUICK: RaceOptions =
