@@ -94,6 +94,14 @@ fn what_a_software_device_refuses_is_stood_in_for_as_well() {
         let floats = differences(device_with(&GpuOptions { refuse, software: Some(true), ..GpuOptions::default() }));
         assert!(floats.iter().all(|&difference| difference < 1e-3), "without {refused:?}: {floats:?}");
     }
+    // That it had those of its own to begin with: without any other it still computes.
+    let without = |refused: &[&str]| {
+        let refuse = refused.iter().map(ToString::to_string).collect();
+        load(device_with(&GpuOptions { refuse, software: Some(true), ..GpuOptions::default() })).map(|_| ())
+    };
+    assert!(without(&["matvec", "matmul", "attention_split", "attention_tile"]).is_ok());
+    let Err(LoadError::Gpu(error)) = without(&["matvec_serial", "matvec"]) else { panic!("it can't be loaded") };
+    assert!(matches!(error, GpuError::Refused { kernel: "matvec", .. }), "{error}");
 }
 
 #[test]
