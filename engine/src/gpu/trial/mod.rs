@@ -177,8 +177,25 @@ impl Trial {
         if let Some((_, reason)) = self.pipelines.refusal().await {
             return Err(TrialError::Refused { variant: *variant, reason });
         }
+        if self.gpu.is_software() {
+            self.settle(&pipeline, &operands.bind_groups[0]).await?;
+        }
         self.compiled.insert(*variant, pipeline);
         Ok(())
+    }
+
+    /// Runs no workgroup of a kernel. lavapipe makes machine code when a kernel first runs, for up to some seconds, and who times
+    /// that run would take the kernel for one that hangs.
+    async fn settle(&self, pipeline: &wgpu::ComputePipeline, bind_group: &wgpu::BindGroup) -> Result<(), TrialError> {
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, bind_group, &[]);
+            pass.dispatch_workgroups(0, 0, 0);
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        Ok(self.gpu.idle().await?)
     }
 
     /// Operands, of which fewer copies are made where memory is short.
