@@ -236,8 +236,8 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
         (KernelVariant::AttentionSerial { lanes, group }, KernelShape::Heads(shape)) => {
             [shape.heads / group, rows, counts.splits.div_ceil(lanes)]
         }
-        (KernelVariant::AttentionReduce { workgroup }, KernelShape::Heads(shape)) => {
-            [(shape.heads * shape.head_dim / 4).div_ceil(workgroup), rows, 1]
+        (KernelVariant::AttentionReduce { workgroup, team }, KernelShape::Heads(shape)) => {
+            [(shape.heads * shape.head_dim / 4).div_ceil(workgroup / team), rows, 1]
         }
         (
             KernelVariant::SiluMul { workgroup } | KernelVariant::GatherRows { workgroup },

@@ -5,6 +5,9 @@
 // THREADS / TILE invocations share a key and score it for all GROUP heads, so each key is loaded once; then an invocation
 // takes four dimensions of one head (the heads' loads of a value meet in the cache). Per part and head: HEAD_DIM sums of
 // weight * value, then the largest score and the sum of weights.
+//
+// A part is bound by waiting: for the slots, then the keys, then the values. So values are asked for together with the keys wherever an
+// invocation has room for them, long before the weights are known that they meet.
 {% include "shared/step.wgsl" %}
 {% include "shared/words.wgsl" %}
 {% include "shared/heads.wgsl" %}
@@ -13,6 +16,7 @@
 {%- set unroll = 8 if tile % 8 == 0 else 1 %}
 {%- set team = workgroup // tile %}
 {%- set items = (group * dims + workgroup - 1) // workgroup %}
+{%- set ahead = items * tile * (1 if kv_half else 2) <= 32 %}
 
 @group(0) @binding(2) var<storage, read> query: array<vec4<f32>>;               // [rows, Q_STRIDE]
 @group(0) @binding(3) var<storage, read> cache: array<Cached>;               // [slots, 2, KV_WIDTH]
@@ -63,6 +67,16 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 {%- for d in range(dims // team) %}
         let k{{ d }} = four(cache[key_at + member + {{ d * team }}u]);
 {%- endfor %}
+{%- endif %}
+{%- if ahead %}
+{%- for i in range(items) %}
+        let value_at{{ i }} = KV_WIDTH / 4u + (lane + {{ i * workgroup }}u) % DIMS;
+{%- for u in range(tile) %}
+        let cached{{ i }}_{{ u }} = cache[slots[{{ u }}u] + value_at{{ i }}];
+{%- endfor %}
+{%- endfor %}
+{%- endif %}
+{%- if dims % team == 0 %}
 {%- for d in range(dims // team) %}
 {%- for g in range(group) %}
         score{{ g }} += dot(k{{ d }}, queries[{{ g * dims + d * team }}u + member]);
@@ -92,7 +106,6 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
 {%- for i in range(items) %}
         if lane + {{ i * workgroup }}u < GROUP * DIMS {
             let at = (lane + {{ i * workgroup }}u) / DIMS * TILE;
-            let value_at = KV_WIDTH / 4u + (lane + {{ i * workgroup }}u) % DIMS;
             var new_top = top{{ i }};
             for (var k = 0u; k < TILE; k += 1u) { new_top = max(new_top, weights[at + k]); }
             let shrink = exp(top{{ i }} - new_top);
@@ -100,6 +113,14 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
             var sum = sum{{ i }} * shrink;
             var total = total{{ i }} * shrink;
             // Keys past the count have no weight, and the slot of the last.
+{%- if ahead %}
+{%- for u in range(tile) %}
+            let weight{{ u }} = exp(weights[at + {{ u }}u] - new_top);
+            total += weight{{ u }};
+            sum += weight{{ u }} * four(cached{{ i }}_{{ u }});
+{%- endfor %}
+{%- else %}
+            let value_at = KV_WIDTH / 4u + (lane + {{ i * workgroup }}u) % DIMS;
             for (var k = 0u; k < count; k += {{ unroll }}u) {
 {%- for u in range(unroll) %}
                 let v{{ u }} = four(cache[slots[k + {{ u }}u] + value_at]);
@@ -110,6 +131,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
                 sum += weight{{ u }} * v{{ u }};
 {%- endfor %}
             }
+{%- endif %}
             sum{{ i }} = sum;
             total{{ i }} = total;
         }

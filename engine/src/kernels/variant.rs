@@ -150,8 +150,10 @@ pub enum KernelVariant {
     },
     /// Joins what [`KernelVariant::AttentionSplit`] and [`KernelVariant::AttentionSerial`] leave.
     AttentionReduce {
-        /// Invocations per workgroup, along a row.
+        /// Invocations per workgroup; a multiple of `team`.
         workgroup: u32,
+        /// Invocations that share the parts of four dimensions of a head.
+        team: u32,
     },
     /// Paged attention for many rows, by tiles of queries.
     AttentionTile {
@@ -253,8 +255,9 @@ impl KernelVariant {
     /// How the attention of few rows wants keys split into at most so many parts for all rows together.
     pub fn key_split(&self, most_parts: u32) -> KeySplit {
         match *self {
-            Self::AttentionSplit { tile, .. } => KeySplit { tile, most_parts, most_of_row: u32::MAX },
-            // Two workgroups for each group of heads: `attention_reduce` reads every part again, so there are no more than cores need.
+            // `attention_reduce` reads every part again, so there are no more than keep a GPU busy; or, on a processor, two workgroups for
+            // each group of heads.
+            Self::AttentionSplit { tile, .. } => KeySplit { tile, most_parts, most_of_row: 256 },
             Self::AttentionSerial { lanes, .. } => KeySplit { tile: 4, most_parts, most_of_row: 2 * lanes },
             _ => KeySplit { tile: 32, most_parts, most_of_row: u32::MAX },
         }
@@ -306,7 +309,7 @@ impl KernelVariant {
             | Self::RopeKv { workgroup }
             | Self::Attention { workgroup }
             | Self::AttentionSplit { workgroup, .. }
-            | Self::AttentionReduce { workgroup }
+            | Self::AttentionReduce { workgroup, .. }
             | Self::AttentionTile { workgroup, .. }
             | Self::SiluMul { workgroup }
             | Self::SampleAdjust { workgroup }

@@ -225,21 +225,29 @@ pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(),
             rig.close(&variant, &format!("{heads} heads of {head_dim}"), &actual[0], &expected, 1e-5);
         }
 
-        let splits = [(false, 1024), (true, 150), (true, 1024), (false, 150), (false, 1)];
-        for (software, most_parts) in splits.into_iter().take(if thorough { splits.len() } else { 2 }) {
-            let split = if software {
-                KernelVariant::default_attention_serial(head_dim, heads / kv_heads, 4)
-            } else {
-                KernelVariant::default_split(head_dim, heads / kv_heads)
-            };
-            let (header, words) = step_bindings(&step, &[], split.key_split(most_parts));
+        let split = KernelVariant::default_split(head_dim, heads / kv_heads);
+        let serial = KernelVariant::default_attention_serial(head_dim, heads / kv_heads, 4);
+        // Too many values to be asked for before their weights are known.
+        let late = KernelVariant::AttentionSplit { workgroup: 128, tile: 64, group: 1 };
+        let parts_of_four = KeySplit { tile: 4, most_parts: 8192, most_of_row: u32::MAX };
+        let splits = [
+            (split, false, split.key_split(1024)),
+            (serial, true, serial.key_split(150)),
+            (serial, true, serial.key_split(1024)),
+            (split, false, split.key_split(150)),
+            (split, false, split.key_split(1)),
+            (split, false, parts_of_four),
+            (late, true, late.key_split(150)),
+        ];
+        for (split, software, key_split) in splits.into_iter().take(if thorough { splits.len() } else { 2 }) {
+            let (header, words) = step_bindings(&step, &[], key_split);
             let records = (rows * heads * header.splits * (head_dim + 4)) as usize;
             let bindings = [&words[..], &inputs, &[(4, Access::ReadWrite, zeros(records))]].concat();
             let counts = Counts { rows, splits: header.splits, ..Counts::default() };
             let partials = rig.run_counted(&split, &shape, &counts, &bindings).await?.swap_remove(0);
             let outputs = [(2, Access::Read, bytes(&partials)), (3, Access::ReadWrite, zeros(query.len()))];
             let bindings = [&words[..], &outputs].concat();
-            let reduce = KernelVariant::AttentionReduce { workgroup: 64 };
+            let reduce = KernelVariant::default_reduce(software);
             let actual = rig.run(&reduce, &shape, rows, &bindings).await?;
             let what = format!("{} parts, {heads} heads of {head_dim}", header.splits);
             for variant in [split, reduce] {
