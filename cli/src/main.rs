@@ -25,6 +25,8 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    // `tilewright bench | head` ends when `head` does, as other programs would, rather than by a panic.
+    sigpipe::reset();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("TILEWRIGHT_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();

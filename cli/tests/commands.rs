@@ -48,6 +48,20 @@ fn temporary(name: &str, contents: &str) -> String {
     path.display().to_string()
 }
 
+#[cfg(unix)]
+#[test]
+fn whoever_reads_the_output_may_stop_before_it_ends() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tilewright"))
+        .args(["info", "--model", &fixture("llama"), "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
 #[test]
 fn generate_prints_the_object_that_programs_read() {
     let model = fixture("llama");

@@ -216,10 +216,9 @@ impl Binder<'_> {
             };
             vec![(kernel, [&inputs[..], &[(4, ReadWrite, buffer(Attended))]].concat())]
         } else {
-            let reduce = Kernel::Fixed(KernelVariant::default_reduce(self.gpu.is_software()));
             let joined = vec![header, words, (2, Read, &memory.partials), (3, ReadWrite, buffer(Attended))];
             let parts = [&inputs[..], &[(4, ReadWrite, &memory.partials)]].concat();
-            vec![(Kernel::Split(self.split), parts), (reduce, joined)]
+            vec![(Kernel::Split(self.split), parts), (Kernel::Reduce, joined)]
         };
         let heads = self.heads();
         let bind =

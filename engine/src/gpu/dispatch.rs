@@ -26,6 +26,8 @@ pub(super) enum Kernel {
     Fixed(KernelVariant),
     /// Attention by parts of the keys, by default this.
     Split(KernelVariant),
+    /// What joins the parts.
+    Reduce,
     /// Attention of many rows, by default this.
     Tile(KernelVariant),
     /// Activations turned into integers.
@@ -119,6 +121,9 @@ impl Dispatch {
             (Kernel::Quantize, KernelShape::Quantize(QuantizeShape { norm, width, .. })) => {
                 KernelVariant::default_quantize(*norm, *width)
             }
+            (Kernel::Reduce, KernelShape::Heads(HeadsShape { heads, head_dim, .. })) => {
+                KernelVariant::default_reduce(*heads, *head_dim, rows, gpu.is_software())
+            }
             (Kernel::RmsNorm, _) => KernelVariant::default_norm(gpu.is_software()),
             (Kernel::Scan, _) => KernelVariant::default_scan(gpu.is_software()),
             (Kernel::Pick, _) => KernelVariant::default_scan(gpu.is_software()).pick(),
@@ -174,6 +179,7 @@ impl Dispatch {
     fn kernel_name(&self) -> &'static str {
         match self.kernel {
             Kernel::Fixed(variant) | Kernel::Split(variant) | Kernel::Tile(variant) => variant.kernel(),
+            Kernel::Reduce => "attention_reduce",
             Kernel::Quantize => "quantize",
             Kernel::RmsNorm => "rms_norm",
             Kernel::Scan => "sample_scan",

@@ -247,11 +247,15 @@ pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(),
             let partials = rig.run_counted(&split, &shape, &counts, &bindings).await?.swap_remove(0);
             let outputs = [(2, Access::Read, bytes(&partials)), (3, Access::ReadWrite, zeros(query.len()))];
             let bindings = [&words[..], &outputs].concat();
-            let reduce = KernelVariant::default_reduce(software);
-            let actual = rig.run(&reduce, &shape, rows, &bindings).await?;
             let what = format!("{} parts, {heads} heads of {head_dim}", header.splits);
-            for variant in [split, reduce] {
-                rig.close(&variant, &what, &actual[0], &expected, 1e-5);
+            let mut reduces =
+                [1, rows].map(|rows| KernelVariant::default_reduce(heads, head_dim, rows, software)).to_vec();
+            reduces.dedup();
+            for reduce in reduces {
+                let actual = rig.run(&reduce, &shape, rows, &bindings).await?;
+                for variant in [split, reduce] {
+                    rig.close(&variant, &what, &actual[0], &expected, 1e-5);
+                }
             }
         }
     }

@@ -96,7 +96,12 @@ impl Trial {
             ];
             let kinds = bindings.iter().map(|&(binding, access, _)| (binding, access)).collect();
             let bind_group = bind_group(&gpu, &mut self.pipelines, &step_buffer, &bindings);
-            self.then(KernelVariant::default_reduce(gpu.is_software()), shape.clone(), &kinds, bind_group)
+            self.then(
+                KernelVariant::default_reduce(op.heads, op.head_dim, op.rows, gpu.is_software()),
+                shape.clone(),
+                &kinds,
+                bind_group,
+            )
         });
         let row_bytes = u64::from(q_stride) * 4;
         Operands {
