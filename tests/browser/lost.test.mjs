@@ -8,7 +8,8 @@ import { WATCHED, ask, beginStream, command, connectIn, counted, streamed, until
 import { startSite } from "./site.mjs";
 
 const MODEL = "/fixtures/llama/";
-const BASE = { prompt: [1, 20, 30, 40, 50], max_tokens: 160, ignore_eos: true };
+/** So long that a busy machine comes to the fault before the end: a tiny model says hundreds of tokens a second. */
+const BASE = { prompt: [1, 20, 30, 40, 50], max_tokens: 400, ignore_eos: true };
 /** Both must say the same again: one draws by its seed, one does not draw. */
 const STREAMS = { seeded: { ...BASE, temperature: 1, seed: 7 }, greedy: { ...BASE, temperature: 0 } };
 
@@ -39,11 +40,14 @@ async function survives(page, fault) {
   const answers = await Promise.all(Object.values(STREAMS).map((body) => ask(page, "completions", body)));
   const expected = Object.fromEntries(Object.keys(STREAMS).map((name, at) => [name, answers[at].choices[0].text]));
 
-  for (const [name, body] of Object.entries(STREAMS)) await beginStream(page, name, body);
-  await beginWhole(page, STREAMS.seeded);
-  for (const name of Object.keys(STREAMS)) {
-    const { ended } = await chunks(page, name, 20);
-    assert.equal(ended, undefined, `the ${name} stream still runs`);
+  // A busy machine may look only when all has been said; then it is said again, until the test's time is over.
+  let running = false;
+  while (!running) {
+    for (const [name, body] of Object.entries(STREAMS)) await beginStream(page, name, body);
+    await beginWhole(page, STREAMS.seeded);
+    const begun = await Promise.all(Object.keys(STREAMS).map((name) => chunks(page, name, 5)));
+    running = begun.every(({ ended }) => ended === undefined);
+    if (!running) await Promise.all(Object.keys(STREAMS).map((name) => chunks(page, name, Infinity)));
   }
   await fault(page);
   for (const name of Object.keys(STREAMS)) {
