@@ -6,9 +6,9 @@ import { launchChromium, launchFirefox } from "./browsers.mjs";
 import { abortStream, ask, beginStream, connectIn, streamed, until } from "./library.mjs";
 import { startSite } from "./site.mjs";
 
-const MODEL = "/fixtures/llama/";
-// The fixture babbles for as long as it is let.
-const LONG = { prompt: [1, 20, 30, 40, 50], max_tokens: 400, ignore_eos: true, temperature: 1, seed: 7 };
+const MODEL = "/synthetic/long/";
+// It babbles for as long as it is let: some seconds, so that a busy machine comes to close a page before the end.
+const LONG = { prompt: [1, 20, 30, 40, 50], max_tokens: 3000, ignore_eos: true, temperature: 1, seed: 7 };
 
 let site;
 before(async () => (site = await startSite()));
