@@ -45,7 +45,8 @@ async function survives(page, fault) {
   while (!running) {
     for (const [name, body] of Object.entries(STREAMS)) await beginStream(page, name, body);
     await beginWhole(page, STREAMS.seeded);
-    const begun = await Promise.all(Object.keys(STREAMS).map((name) => chunks(page, name, 5)));
+    const begun = await Promise.all(Object.keys(STREAMS).map((name) => chunks(page, name, 20)));
+    for (const { ended } of begun) assert.ok(ended === undefined || ended === "done", `a stream ended with ${ended}`);
     running = begun.every(({ ended }) => ended === undefined);
     if (!running) await Promise.all(Object.keys(STREAMS).map((name) => chunks(page, name, Infinity)));
   }
