@@ -237,7 +237,7 @@ pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(),
             (split, false, split.key_split(150)),
             (split, false, split.key_split(1)),
             (split, false, parts_of_four),
-            (late, true, late.key_split(150)),
+            (late, false, late.key_split(150)),
         ];
         for (split, software, key_split) in splits.into_iter().take(if thorough { splits.len() } else { 2 }) {
             let (header, words) = step_bindings(&step, &[], key_split);
