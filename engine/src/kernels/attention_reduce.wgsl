@@ -1,7 +1,9 @@
-// Joins the partial softmaxes that `attention_split` left: out[row, head, :] = sum of sums / sum of weights, both brought to one top
+// Joins the partial softmaxes that `attention_split` or `attention_serial` left
 //
-// TEAM invocations take every so manyth part of four dimensions of a head, four parts at a time, and then join what they have: one row has
-// few parts to read, so that time is what one load takes after another.
+// out[row, head, :] = sum of sums / sum of weights, both brought to one top.
+//
+// A team of invocations has four dimensions of a head: each takes every team-th part, four at a time, and then they join what they have. One
+// row has few parts, so the time is that of loads which wait for each other.
 {% include "shared/step.wgsl" %}
 {% include "shared/words.wgsl" %}
 {% include "shared/heads.wgsl" %}

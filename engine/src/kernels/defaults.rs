@@ -125,7 +125,8 @@ impl KernelVariant {
     /// The attention used for few rows, `heads_per_kv` query heads sharing keys.
     ///
     /// One row is bound by waiting, so it has many short parts: on an H100 (Vulkan, 480 keys) tiles of 16 keys whose values are asked for
-    /// with the keys decode `SmolLM2-135M` 1.15 times as fast as 32 did whose values came later, `qwen2-0.5b` 1.09 and `qwen2-1.5b` 1.10 times.
+    /// with the keys, and parts joined by teams, decode `SmolLM2-135M` 1.15 times as fast as tiles of 32 did whose values came later and whose
+    /// parts one invocation joined; `qwen2-0.5b` 1.09 and `qwen2-1.5b` 1.10 times.
     pub fn default_split(head_dim: u32, heads_per_kv: u32) -> Self {
         let (tile, dims) = (16, head_dim / 4);
         // An invocation for each four dimensions of the heads, if as many can share the keys of a tile evenly.

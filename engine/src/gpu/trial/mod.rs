@@ -178,7 +178,7 @@ impl Trial {
             return Err(TrialError::Refused { variant: *variant, reason });
         }
         if self.gpu.is_software() {
-            self.settle(&pipeline, &operands.bind_groups[0]).await?;
+            self.warm_up(&pipeline, &operands.bind_groups[0]).await?;
         }
         self.compiled.insert(*variant, pipeline);
         Ok(())
@@ -186,7 +186,7 @@ impl Trial {
 
     /// Runs no workgroup of a kernel. lavapipe makes machine code when a kernel first runs, for up to some seconds, and who times
     /// that run would take the kernel for one that hangs.
-    async fn settle(&self, pipeline: &wgpu::ComputePipeline, bind_group: &wgpu::BindGroup) -> Result<(), TrialError> {
+    async fn warm_up(&self, pipeline: &wgpu::ComputePipeline, bind_group: &wgpu::BindGroup) -> Result<(), TrialError> {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
