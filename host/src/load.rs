@@ -124,9 +124,12 @@ impl From<&LoadError> for ApiError {
             LoadError::Weights(error) => match error {
                 tilewright_engine::LoadError::Format(_) => "file_damaged",
                 tilewright_engine::LoadError::Gpu(GpuError::NoWebGpu) => "webgpu_unavailable",
-                tilewright_engine::LoadError::Gpu(_) => "gpu_failed",
                 tilewright_engine::LoadError::OutOfMemory { .. }
-                | tilewright_engine::LoadError::NoMemoryForKv { .. } => "out_of_memory",
+                | tilewright_engine::LoadError::NoMemoryForWeights { .. }
+                | tilewright_engine::LoadError::NoMemoryForSteps { .. }
+                | tilewright_engine::LoadError::NoMemoryForKv { .. }
+                | tilewright_engine::LoadError::Gpu(GpuError::OutOfMemory { .. }) => "out_of_memory",
+                tilewright_engine::LoadError::Gpu(_) => "gpu_failed",
                 _ => "model_not_supported",
             },
             LoadError::TooLarge { .. } => "model_too_large",

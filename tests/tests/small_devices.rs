@@ -1,5 +1,5 @@
-//! Devices that lack something. One whose compiler refuses a kernel runs the model with other kernels; one with little memory
-//! keeps fewer keys and values; one that can do neither is an error that names kernel or numbers.
+//! Devices that lack something. One whose compiler refuses a kernel runs the model with other kernels; one that can't is an error
+//! that names the kernel. `memory` has those that lack memory.
 
 use tilewright_engine::kernels::MatrixUnit;
 use tilewright_engine::load::load_shape;
@@ -110,24 +110,4 @@ fn a_device_that_refuses_every_product_is_an_error_that_names_the_kernel() {
     assert!(matches!(error, GpuError::Refused { kernel: "matvec", .. }), "{error}");
     let words = error.to_string();
     assert!(words.contains("refused to compile matvec") && words.contains("update the graphics driver"), "{words}");
-}
-
-#[test]
-fn keys_and_values_take_what_memory_there_is_and_halves_take_half_of_it() {
-    let load = |options: GpuOptions, kv_mib: u64| {
-        let wanted = LoadOptions { kv_bytes: Some(kv_mib << 20), ..LoadOptions::default() };
-        let loaded = pollster::block_on(load_shape(device_with(&options), &SMALL, &wanted, &mut |_, _| ()));
-        loaded.map(|loaded| (loaded.executor.capacity(), loaded.memory.kv_bytes))
-    };
-    // A token's keys and values of two layers of 64 are a KiB as floats.
-    let (all, all_bytes) = load(GpuOptions::default(), 1).unwrap();
-    assert_eq!((all.blocks, all_bytes), (64, 1 << 20));
-    let (halves, halves_bytes) = load(GpuOptions { half_cache: Some(true), ..GpuOptions::default() }, 1).unwrap();
-    assert_eq!((halves.blocks, halves_bytes), (128, 1 << 20));
-    // What is there is between a quarter of what was wanted and half of it.
-    let (some, some_bytes) = load(GpuOptions { cache_bytes: Some(300 << 10), ..GpuOptions::default() }, 1).unwrap();
-    assert_eq!((some.blocks, some_bytes), (16, 256 << 10));
-    let error = load(GpuOptions { cache_bytes: Some(100 << 10), ..GpuOptions::default() }, 1).unwrap_err();
-    assert!(matches!(error, LoadError::NoMemoryForKv { tokens: 256, kv_bytes: 0x40000, .. }), "{error}");
-    assert!(error.to_string().contains("keys and values of 256 tokens were refused"), "{error}");
 }

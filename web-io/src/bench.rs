@@ -92,10 +92,8 @@ impl Subject {
             progress(Progress { phase: Phase::Weights, loaded_bytes: made, total_bytes: Some(all) });
         };
         load_shape(device, shape, &options, &mut tell).await.map_err(|error| {
-            let no_room =
-                matches!(error, WeightsError::OutOfMemory { .. } | WeightsError::Gpu(GpuError::OutOfMemory { .. }));
             let mut error = ApiError::from(&LoadError::Weights(error));
-            if no_room {
+            if error.code.as_deref() == Some("out_of_memory") {
                 let [weights, kv] = [shape_bytes(shape), options.kv_bytes.unwrap_or(0)].map(|bytes| bytes as f64 / 1e9);
                 error.message = format!(
                     "{} needs {weights:.2} GB for weights, and these runs {kv:.2} GB for keys and values: {}",

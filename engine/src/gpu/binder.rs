@@ -103,8 +103,6 @@ pub(super) struct Binder<'a> {
     pub(super) capacity: &'a Capacity,
     pub(super) weights: &'a mut GpuWeights,
     pub(super) memory: &'a StepMemory,
-    /// Where sampled tokens are.
-    pub(super) sampled: &'a wgpu::Buffer,
     pub(super) pipelines: &'a mut Pipelines,
     pub(super) form: Form,
     pub(super) rung: Rung,
@@ -134,7 +132,8 @@ impl Binder<'_> {
                 let out_stride = self.stride(Hidden);
                 let mut bind = |part: &GpuPart| {
                     let shape = KernelShape::Embed { table: weight_shape(&matrix, part), out_stride };
-                    let mut bindings = vec![header, words, (2, ReadWrite, buffer(Hidden)), (6, Read, self.sampled)];
+                    let mut bindings =
+                        vec![header, words, (2, ReadWrite, buffer(Hidden)), (6, Read, &self.memory.sampler.sampled)];
                     bindings.extend(weight_bindings(part));
                     self.dispatch(kernel, shape, RowSet::Step, &bindings)
                 };
@@ -381,7 +380,7 @@ pub(super) fn bind_group(
         })
         .collect();
     let layout = pipelines.layout(gpu, &kinds);
-    gpu.count_object();
+    gpu.ledger.object();
     gpu.device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout: &layout, entries: &entries })
 }
 

@@ -1,11 +1,11 @@
 //! Finding a GPU, its limits, and learning of its loss.
 
 use super::ahead::CompileAhead;
+use super::ledger::Ledger;
+use super::planted::PlantedFault;
 use super::profile::{KernelTime, Profiler};
 use crate::kernels::{KernelVariant, MatrixUnit};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use thiserror::Error;
 use tilewright_plan::ExecutorError;
@@ -29,8 +29,8 @@ pub struct GpuOptions {
     pub integers: Option<bool>,
     /// Whether keys and values are kept as halves; by default on real GPUs. Programs that pretend to be one convert them slowly.
     pub half_cache: Option<bool>,
-    /// Pretend that the device has memory for so many bytes of keys and values. For tests of small devices.
-    pub cache_bytes: Option<u64>,
+    /// Pretend that the device has so many bytes of memory. For tests of small devices.
+    pub memory_bytes: Option<u64>,
     /// Pretend that the device's compiler refuses kernels of these names, or only those that serve so many rows with a fetch of the
     /// weights: "matvec 4". For tests of falling back.
     pub refuse: Vec<String>,
@@ -40,17 +40,6 @@ pub struct GpuOptions {
     pub no_timestamps: bool,
     /// Units by which subgroups multiply matrices. For tests of what uses them, which invocations then stand in for.
     pub unit: Option<MatrixUnit>,
-}
-
-/// What is wrong with a variant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlantedFault {
-    /// The device's compiler refuses it.
-    Refused,
-    /// It computes nothing.
-    Wrong,
-    /// Each invocation turns round so often before it begins, some 800 operations each.
-    Slow(u32),
 }
 
 /// What of a device bounds kernels.
@@ -83,13 +72,13 @@ pub struct Gpu {
     unit: Option<MatrixUnit>,
     integers: bool,
     half_cache: bool,
-    cache_bytes: Option<u64>,
-    refuse: Arc<[String]>,
-    plant: Arc<[(KernelVariant, PlantedFault)]>,
+    memory_bytes: Option<u64>,
+    pub(super) refuse: Arc<[String]>,
+    pub(super) plant: Arc<[(KernelVariant, PlantedFault)]>,
     ahead: Option<CompileAhead>,
     faults: Faults,
     pub(super) profiler: Option<Profiler>,
-    objects: Arc<AtomicU64>,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 /// What went wrong on the device outside of any call.
@@ -207,13 +196,13 @@ impl Gpu {
         let profiler = if profile { Profiler::new(&device, &queue) } else { None };
         let gpu = Self {
             profiler,
-            objects: Arc::default(),
+            ledger: Arc::default(),
             device,
             queue,
             max_binding_bytes: options.max_binding_bytes.map_or(largest, |bytes| bytes.min(largest)),
             integers: options.integers.unwrap_or_else(|| !software && has_integer_dot(&info)),
             half_cache: options.half_cache.unwrap_or(!software),
-            cache_bytes: options.cache_bytes,
+            memory_bytes: options.memory_bytes,
             refuse: options.refuse.clone().into(),
             plant: options.plant.clone().into(),
             ahead: None,
@@ -261,43 +250,26 @@ impl Gpu {
         self.half_cache
     }
 
-    pub(super) fn pretended_cache_bytes(&self) -> Option<u64> {
-        self.cache_bytes
+    /// Whether the device has memory for a buffer. Only a pretended limit is known before it was asked for.
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.memory_bytes.is_none_or(|most| self.ledger.held() + bytes <= most)
     }
 
-    /// A kernel's text, with whatever fault a test wants it to have.
-    pub(super) fn planted<'a>(&self, variant: &KernelVariant, source: &'a str) -> Cow<'a, str> {
-        let fault = self.plant.iter().find(|(planted, _)| planted == variant).map(|(_, fault)| *fault);
-        let turns = match fault {
-            _ if self.pretends_to_refuse(variant) => return format!("{source}\nrefused").into(),
-            Some(PlantedFault::Refused) => return format!("{source}\nrefused").into(),
-            Some(PlantedFault::Wrong) => 0,
-            Some(PlantedFault::Slow(turns)) => turns,
-            None => return source.into(),
-        };
-        let main = source.find("fn main(").and_then(|at| Some(at + source[at..].find('{')? + 1));
-        let (before, after) = source.split_at(main.unwrap_or(source.len()));
-        // Nobody can tell where this leads to (xorshift, Marsaglia 2003) but by doing it; much of it in a turn, as Mesa ends a loop after
-        // 65 536 of them.
-        let body = "planted ^= planted << 13u; planted ^= planted >> 17u; planted ^= planted << 5u;\n".repeat(256);
-        format!(
-            "{before}
-    var planted = 1u;
-    for (var turn = 0u; turn < {turns}u; turn += 1u) {{
-        {body}
-    }}
-    if planted == {}u {{ return; }}{after}",
-            u32::from(turns == 0)
-        )
-        .into()
+    /// A buffer of a model's: its memory is written down.
+    pub(super) fn buffer(&self, label: &str, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+        if !self.has_room(size) {
+            self.faults.report(GpuError::OutOfMemory { adapter: self.name() });
+        }
+        self.ledger.object();
+        self.ledger.hold(size);
+        let label = Some(label);
+        self.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
     }
 
-    fn pretends_to_refuse(&self, variant: &KernelVariant) -> bool {
-        let kernel = variant.kernel();
-        self.refuse.iter().any(|refused| match refused.split_once(' ') {
-            None => refused == kernel,
-            Some((name, columns)) => name == kernel && variant.columns() == columns.parse().ok(),
-        })
+    /// Gives the memory of such a buffer back: in a browser it does not come back when the buffer is dropped.
+    pub(super) fn release(&self, buffer: &wgpu::Buffer) {
+        self.ledger.leave(buffer.size());
+        buffer.destroy();
     }
 
     /// With somebody who compiles kernels beside whatever the device does.
@@ -389,11 +361,12 @@ impl Gpu {
 
     /// Buffers, bind groups and pipelines made so far: no step makes any once it has run before.
     pub fn objects_made(&self) -> u64 {
-        self.objects.load(Ordering::Relaxed)
+        self.ledger.objects()
     }
 
-    pub(super) fn count_object(&self) {
-        self.objects.fetch_add(1, Ordering::Relaxed);
+    /// Most bytes that weights, keys and values and the scratch of steps took at a time.
+    pub fn peak_bytes(&self) -> u64 {
+        self.ledger.peak()
     }
 
     /// What each kernel took since the last call; empty unless the device was asked to time them.
@@ -420,6 +393,7 @@ impl Gpu {
         });
         self.wait();
         let _ = receiver.await;
+        self.ledger.settle();
         self.check()
     }
 

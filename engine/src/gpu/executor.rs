@@ -10,7 +10,7 @@ use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
 use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
 use super::readback::StagingPool;
-use super::sampler::{RING, Sampler, places};
+use super::sampler::{RING, Sampler};
 use super::{Gpu, GpuError, GpuWeights};
 use crate::graph::{Activation, KeySplit, Program, StepData};
 use crate::kernels::KernelVariant;
@@ -43,28 +43,21 @@ pub struct GpuExecutor {
     /// Steps that served nobody.
     pub(super) rehearsed: Vec<InFlight>,
     /// Kept for the buffers.
-    _weights: GpuWeights,
+    weights: GpuWeights,
 }
 
 impl GpuExecutor {
-    /// Over loaded weights and the buffers of each layer's keys and values.
+    /// Over loaded weights, whose matrices are joined, and memory that has keys and values.
     pub(crate) async fn new(
         config: &ModelConfig,
         mut weights: GpuWeights,
         capacity: Capacity,
-        cache: Vec<wgpu::Buffer>,
+        memory: StepMemory,
     ) -> Result<Self, GpuError> {
         let mut gpu = weights.gpu().clone();
         let fused = Program::new(config).fused();
         let mut rung = Rung::from(&gpu);
-        let split = rung.split(&gpu, config);
-        let memory = StepMemory::new(&gpu, config, &capacity, &split, cache);
         let mut pipelines = Pipelines::default();
-        let sampled = places(&gpu, capacity.max_chunks);
-        // Matrices move when they are joined, so all that are come before anything is bound to them.
-        if !gpu.is_software() || gpu.multiplies_integers() {
-            fused.body.iter().for_each(|op| weights.join_parts(op));
-        }
         let (mut bodies, mut heads, mut sampler);
         loop {
             let mut binder = Binder {
@@ -73,7 +66,6 @@ impl GpuExecutor {
                 capacity: &capacity,
                 weights: &mut weights,
                 memory: &memory,
-                sampled: &sampled,
                 pipelines: &mut pipelines,
                 form: Form::Few,
                 rung,
@@ -143,13 +135,13 @@ impl GpuExecutor {
             issued: 0,
             words: Vec::new(),
             rehearsed: Vec::new(),
-            _weights: weights,
+            weights,
         })
     }
 
     /// Bytes of buffers that are neither weights nor KV cache.
     pub fn scratch_bytes(&self) -> u64 {
-        self.memory.scratch_bytes + self.sampler.scratch_bytes
+        self.memory.scratch_bytes + self.weights.copied_bytes()
     }
 
     /// Dispatches of a step that decodes one token.

@@ -1,9 +1,10 @@
 //! What a step works in: activations, step data and the KV cache. Made once, for the largest step that the executor takes.
 
 use super::Gpu;
-use super::weights::storage;
+use super::binder::Rung;
+use super::sampler::SamplerMemory;
+use super::weights::lasting;
 use crate::graph::{Activation, KeySplit, RowSet, StepHeader};
-use crate::kernels::KernelVariant;
 use crate::kernels::quantize;
 use crate::kernels::sample::RECORD_WORDS;
 use crate::model::ModelConfig;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use tilewright_plan::Capacity;
 
 /// The buffers of one executor.
-pub(super) struct StepMemory {
+pub(crate) struct StepMemory {
     /// The step's header, and from [`WORDS_AT`] on its words: all that the CPU tells the GPU of a step, in one write.
     pub(super) step: wgpu::Buffer,
     activations: BTreeMap<Activation, wgpu::Buffer>,
@@ -19,33 +20,15 @@ pub(super) struct StepMemory {
     pub(super) partials: wgpu::Buffer,
     /// Where products are of integers: the input of the next one, and what a product of joined matrices gives.
     pub(super) integers: Option<IntegerMemory>,
-    /// Keys and values by layer, f32 or f16 `[slots, 2, kv_width]`.
+    pub(super) sampler: SamplerMemory,
+    /// Keys and values by layer, f32 or f16 `[slots, 2, kv_width]`; what they take is what the rest leaves, so they come last.
     cache: Vec<wgpu::Buffer>,
     /// How keys are split.
     pub(super) split: KeySplit,
     /// Rows of the logits buffer.
     pub(super) max_outputs: u32,
-    /// Bytes of everything but the cache.
-    pub(super) scratch_bytes: u64,
-}
-
-/// A buffer of keys and values for each layer; `None` if the device has no memory for them. They have one block more than sequences
-/// are told of: [rehearsals](super::rehearsal) write there.
-pub(crate) async fn allocate_cache(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> Option<Vec<wgpu::Buffer>> {
-    let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
-    let slots = u64::from(capacity.blocks + 1) * u64::from(capacity.block_size);
-    let layer_bytes = slots * u64::from(config.kv_width()) * 2 * element_bytes;
-    if gpu.pretended_cache_bytes().is_some_and(|most| layer_bytes * u64::from(config.layers) > most) {
-        return None;
-    }
-    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-    let cache: Vec<_> =
-        (0..config.layers).map(|layer| storage(gpu, &format!("cache of layer {layer}"), layer_bytes)).collect();
-    if scope.pop().await.is_none() {
-        return Some(cache);
-    }
-    cache.iter().for_each(wgpu::Buffer::destroy);
-    None
+    /// Bytes of everything but the blocks that sequences are told of.
+    pub(crate) scratch_bytes: u64,
 }
 
 /// What products of integers need beside the activations.
@@ -81,17 +64,12 @@ pub(super) const WORDS_AT: u64 = 256;
 pub(super) const MOST_PARTS: u32 = 1024;
 
 impl StepMemory {
-    pub(super) fn new(
-        gpu: &Gpu,
-        config: &ModelConfig,
-        capacity: &Capacity,
-        split: &KernelVariant,
-        cache: Vec<wgpu::Buffer>,
-    ) -> Self {
+    /// All but keys and values, for which see [`take_cache`](Self::take_cache).
+    pub(crate) fn new(gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> Self {
         let mut scratch_bytes = 0;
         let mut scratch = |label: &str, bytes: u64| {
             scratch_bytes += bytes;
-            storage(gpu, label, bytes)
+            lasting(gpu, label, bytes)
         };
         let rows = u64::from(capacity.max_rows);
         let logits_stride = u64::from(Activation::Logits.stride(config)) * 4;
@@ -126,16 +104,43 @@ impl StepMemory {
                 joined: scratch("joined outputs", rows * u64::from(joined) * 4),
             }
         });
+        let sampler = SamplerMemory::new(gpu, capacity.max_chunks, max_outputs);
+        let scratch_bytes = scratch_bytes + bytes + sampler.bytes();
         Self {
-            step: step_buffer(gpu, "step", bytes),
+            step: gpu.buffer("step", bytes, STEP),
             activations,
             partials,
             integers,
-            cache,
-            split: split.key_split(most_parts as u32),
+            cache: Vec::new(),
+            split: Rung::from(gpu).split(gpu, config).key_split(most_parts as u32),
             max_outputs: max_outputs as u32,
-            scratch_bytes: scratch_bytes + bytes,
+            sampler,
+            scratch_bytes,
         }
+    }
+
+    /// Takes a buffer of keys and values for each layer, unless the device has no memory for them. They have one block more than
+    /// sequences are told of: [rehearsals](super::rehearsal) write there.
+    pub(crate) async fn take_cache(&mut self, gpu: &Gpu, config: &ModelConfig, capacity: &Capacity) -> bool {
+        let element_bytes = if gpu.halves_cache() { 2 } else { 4 };
+        let slots = u64::from(capacity.blocks + 1) * u64::from(capacity.block_size);
+        let layer_bytes = slots * u64::from(config.kv_width()) * 2 * element_bytes;
+        if !gpu.has_room(layer_bytes * u64::from(config.layers)) {
+            return false;
+        }
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let cache: Vec<_> =
+            (0..config.layers).map(|layer| lasting(gpu, &format!("cache of layer {layer}"), layer_bytes)).collect();
+        let taken = scope.pop().await.is_none();
+        if taken {
+            self.cache = cache;
+            self.scratch_bytes += layer_bytes / u64::from(capacity.blocks + 1) * u64::from(config.layers);
+        } else {
+            for buffer in &cache {
+                gpu.release(buffer);
+            }
+        }
+        taken
     }
 
     pub(super) fn activation(&self, activation: Activation) -> &wgpu::Buffer {
@@ -158,12 +163,11 @@ impl StepMemory {
     }
 }
 
-/// A buffer of a step's data: its header is a uniform of kernels, its words are storage.
+/// A buffer of a made-up step's data: its header is a uniform of kernels, its words are storage.
 pub(super) fn step_buffer(gpu: &Gpu, label: &str, bytes: u64) -> wgpu::Buffer {
-    gpu.device.create_buffer(&wgpu::BufferDescriptor {
-        label: Some(label),
-        size: bytes,
-        usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    })
+    let (label, size) = (Some(label), bytes);
+    gpu.device.create_buffer(&wgpu::BufferDescriptor { label, size, usage: STEP, mapped_at_creation: false })
 }
+
+const STEP: wgpu::BufferUsages =
+    wgpu::BufferUsages::UNIFORM.union(wgpu::BufferUsages::STORAGE).union(wgpu::BufferUsages::COPY_DST);

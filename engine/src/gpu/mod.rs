@@ -3,7 +3,9 @@
 //! - [`device`]: finding a GPU, its limits, and learning of its loss
 //! - `weights`: the canonical layout in buffers, split where a binding would be too large
 //! - `memory`: activations, step data and the KV cache
+//! - `ledger`: what was made, and what memory it takes
 //! - `pipelines`: kernels compiled once; [`ahead`]: beside whatever the device does
+//! - `planted`: faults for tests
 //! - `dispatch`: a kernel bound to buffers; `binder`: operations as dispatches
 //! - `integers`: products of 8-bit integers
 //! - `sampler`: drawing tokens
@@ -27,8 +29,10 @@ mod flight;
 mod integers;
 #[cfg(test)]
 mod kernel_tests;
+mod ledger;
 mod memory;
 mod pipelines;
+mod planted;
 pub mod profile;
 mod readback;
 pub mod rehearsal;
@@ -39,9 +43,10 @@ pub mod tunable;
 pub mod tuned_op;
 mod weights;
 
-pub use device::{Gpu, GpuError, GpuOptions, KernelLimits, PlantedFault};
+pub use device::{Gpu, GpuError, GpuOptions, KernelLimits};
 pub use executor::GpuExecutor;
-pub(crate) use memory::{MAX_OUTPUTS, allocate_cache};
+pub(crate) use memory::{MAX_OUTPUTS, StepMemory};
+pub use planted::PlantedFault;
 pub use profile::KernelTime;
 pub use tunable::TunableExecutor;
 pub use weights::GpuWeights;

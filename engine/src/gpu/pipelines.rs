@@ -160,7 +160,7 @@ impl Pipelines {
         if let Some(compiled) = self.compiled.get(&source) {
             return compiled.clone();
         }
-        gpu.count_object();
+        gpu.ledger.object();
         let bind_group_layout = self.layout(gpu, kinds);
         let text = gpu.planted(variant, &source);
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);

@@ -38,13 +38,7 @@ impl StagingPool {
     /// A buffer to copy into.
     pub(super) fn take(&self) -> wgpu::Buffer {
         self.idle.borrow_mut().pop().unwrap_or_else(|| {
-            self.gpu.count_object();
-            self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("readback"),
-                size: self.bytes,
-                usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            })
+            self.gpu.buffer("readback", self.bytes, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
         })
     }
 

@@ -9,7 +9,7 @@ use super::binder::{Binder, bind_group};
 use super::dispatch::{Dispatch, Kernel};
 use super::memory::StepMemory;
 use super::pipelines::{Access, Pipelines};
-use super::weights::storage;
+use super::weights::lasting;
 use crate::graph::{Activation, RowSet};
 use crate::kernels::KernelVariant;
 use crate::kernels::sample::{LISTED, STATE_WORDS, SURVEY_WORDS, SampleRecords};
@@ -20,9 +20,21 @@ use Access::{Read, ReadWrite, Uniform};
 /// Steps whose sampled tokens have places of their own.
 pub(super) const RING: u32 = 8;
 
-/// The sampler's buffers and dispatches.
-pub(super) struct Sampler {
+/// What the sampler works in.
+pub(super) struct SamplerMemory {
     /// Token and whether its logits were finite, two words each `[RING, max_chunks]`.
+    pub(super) sampled: wgpu::Buffer,
+    entries: wgpu::Buffer,
+    least: wgpu::Buffer,
+    best: wgpu::Buffer,
+    surveys: wgpu::Buffer,
+    states: wgpu::Buffer,
+    listed: wgpu::Buffer,
+}
+
+/// The sampler's dispatches, and the buffers that are not bound once and for all.
+pub(super) struct Sampler {
+    /// See [`SamplerMemory`].
     pub(super) sampled: wgpu::Buffer,
     max_chunks: u32,
     entries: wgpu::Buffer,
@@ -31,31 +43,39 @@ pub(super) struct Sampler {
     filter: [Dispatch; 3],
     scan: Dispatch,
     pick: Dispatch,
-    /// Bytes of its buffers.
-    pub(super) scratch_bytes: u64,
 }
 
 /// Bytes of entries that there is room for at first: a history of some two thousand tokens.
 const ENTRIES_BYTES: u64 = 24 << 10;
 
-/// Where sampled tokens go.
-pub(super) fn places(gpu: &Gpu, max_chunks: u32) -> wgpu::Buffer {
-    storage(gpu, "sampled tokens", u64::from(RING * max_chunks) * 8)
+impl SamplerMemory {
+    /// For so many chunks and rows of logits at a time.
+    pub(super) fn new(gpu: &Gpu, max_chunks: u32, max_outputs: u64) -> Self {
+        let groups = if gpu.is_software() { 4 } else { MOST_GROUPS };
+        let of_outputs = |label: &str, bytes: u64| lasting(gpu, label, max_outputs * bytes);
+        Self {
+            sampled: lasting(gpu, "sampled tokens", u64::from(RING * max_chunks) * 8),
+            entries: lasting(gpu, "biases and penalties", ENTRIES_BYTES),
+            least: of_outputs("least candidates", 8),
+            best: of_outputs("best of parts", u64::from(MOST_CHUNKS) * 16),
+            surveys: of_outputs("surveys of logits", u64::from(groups * SURVEY_WORDS) * 4),
+            states: of_outputs("states of filters", u64::from(STATE_WORDS) * 4),
+            listed: of_outputs("listed candidates", u64::from(LISTED) * 8),
+        }
+    }
+
+    /// Bytes of all.
+    pub(super) fn bytes(&self) -> u64 {
+        let Self { sampled, entries, least, best, surveys, states, listed } = self;
+        [sampled, entries, least, best, surveys, states, listed].map(wgpu::Buffer::size).iter().sum()
+    }
 }
 
 impl Sampler {
     pub(super) fn new(binder: &mut Binder<'_>, max_chunks: u32) -> Self {
         let (gpu, config, memory) = (binder.gpu, binder.config, binder.memory);
         let software = gpu.is_software();
-        let outputs = u64::from(memory.max_outputs);
-        let sampled = binder.sampled.clone();
-        let entries = storage(gpu, "biases and penalties", ENTRIES_BYTES);
-        let least = storage(gpu, "least candidates", outputs * 8);
-        let best = storage(gpu, "best of parts", outputs * u64::from(MOST_CHUNKS) * 16);
-        let groups = if software { 4 } else { MOST_GROUPS };
-        let surveys = storage(gpu, "surveys of logits", outputs * u64::from(groups * SURVEY_WORDS) * 4);
-        let states = storage(gpu, "states of filters", outputs * u64::from(STATE_WORDS) * 4);
-        let listed = storage(gpu, "listed candidates", outputs * u64::from(LISTED) * 8);
+        let SamplerMemory { sampled, entries, least, best, surveys, states, listed } = &memory.sampler;
         let logits = memory.activation(Activation::Logits);
         let shape = KernelShape::Logits { vocabulary: config.vocabulary, stride: Activation::Logits.stride(config) };
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
@@ -67,21 +87,17 @@ impl Sampler {
         Self {
             adjust: bind(
                 Kernel::Fixed(KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } }),
-                &[(2, ReadWrite, logits), (3, Read, &entries), (4, Read, &sampled)],
+                &[(2, ReadWrite, logits), (3, Read, entries), (4, Read, sampled)],
             ),
             filter: [
-                bind(survey, &[(2, Read, logits), (3, ReadWrite, &surveys), (4, ReadWrite, &states)]),
-                bind(sift, &[(2, Read, logits), (3, Read, &surveys), (4, ReadWrite, &states), (5, ReadWrite, &listed)]),
-                bind(search, &[(2, Read, logits), (3, Read, &states), (4, Read, &listed), (5, ReadWrite, &least)]),
+                bind(survey, &[(2, Read, logits), (3, ReadWrite, surveys), (4, ReadWrite, states)]),
+                bind(sift, &[(2, Read, logits), (3, Read, surveys), (4, ReadWrite, states), (5, ReadWrite, listed)]),
+                bind(search, &[(2, Read, logits), (3, Read, states), (4, Read, listed), (5, ReadWrite, least)]),
             ],
-            scan: bind(Kernel::Scan, &[(2, Read, logits), (3, Read, &least), (4, ReadWrite, &best)]),
-            pick: bind(Kernel::Pick, &[(2, Read, &best), (3, ReadWrite, &sampled)]),
-            scratch_bytes: [&sampled, &entries, &least, &best, &surveys, &states, &listed]
-                .map(wgpu::Buffer::size)
-                .iter()
-                .sum(),
-            sampled,
-            entries,
+            scan: bind(Kernel::Scan, &[(2, Read, logits), (3, Read, least), (4, ReadWrite, best)]),
+            pick: bind(Kernel::Pick, &[(2, Read, best), (3, ReadWrite, sampled)]),
+            sampled: sampled.clone(),
+            entries: entries.clone(),
             max_chunks,
         }
     }
@@ -119,7 +135,7 @@ impl Sampler {
         }
         let bytes: &[u8] = bytemuck::cast_slice(&records.entries);
         if bytes.len() as u64 > self.entries.size() {
-            self.entries = storage(gpu, "biases and penalties", (bytes.len() as u64).next_power_of_two());
+            self.entries = lasting(gpu, "biases and penalties", (bytes.len() as u64).next_power_of_two());
             let logits = memory.activation(Activation::Logits);
             let bindings = [
                 (0, Uniform, &memory.step),

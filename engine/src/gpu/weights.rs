@@ -4,9 +4,10 @@
 //! by rows into parts that fit, each with buffers of its own; a kernel runs once per part.
 
 use super::{Gpu, GpuError};
-use crate::graph::Op;
+use crate::graph::{Op, Program};
 use crate::model::WeightKey;
 use crate::weights::{TensorLayout, WeightRows};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// All weights of a model.
@@ -17,6 +18,8 @@ pub struct GpuWeights {
     vectors: BTreeMap<WeightKey, wgpu::Buffer>,
     /// What was joined, by the first of each.
     joined: BTreeMap<WeightKey, GpuMatrix>,
+    /// Bytes of copies that [`concatenate`](Self::concatenate) made.
+    copied_bytes: Cell<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +43,13 @@ pub(super) struct GpuPart {
 impl GpuWeights {
     /// None yet.
     pub fn new(gpu: Gpu) -> Self {
-        Self { gpu, matrices: BTreeMap::new(), vectors: BTreeMap::new(), joined: BTreeMap::new() }
+        Self {
+            gpu,
+            matrices: BTreeMap::new(),
+            vectors: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            copied_bytes: Cell::new(0),
+        }
     }
 
     pub(crate) fn gpu(&self) -> &Gpu {
@@ -54,7 +63,7 @@ impl GpuWeights {
             .step_by(per_part as usize)
             .map(|start| {
                 let rows = per_part.min(layout.rows - start);
-                let buffer = |bytes: u64| storage(&self.gpu, &key.to_string(), u64::from(rows) * bytes);
+                let buffer = |bytes: u64| lasting(&self.gpu, &key.to_string(), u64::from(rows) * bytes);
                 GpuPart {
                     start,
                     rows,
@@ -95,22 +104,38 @@ impl GpuWeights {
 
     /// Hands a vector to the device.
     pub fn write_vector(&mut self, key: WeightKey, vector: &[f32]) {
-        let buffer = storage(&self.gpu, &key.to_string(), vector.len() as u64 * 4);
+        let buffer = lasting(&self.gpu, &key.to_string(), vector.len() as u64 * 4);
         self.gpu.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(vector));
         self.vectors.insert(key, buffer);
     }
 
-    /// Joins the matrices that a fused operation reads.
-    pub(super) fn join_parts(&mut self, op: &Op) {
-        let Op::Fused { parts, .. } = op else { return };
-        let key = |op: &Op| match op {
-            Op::Product { weight, .. } => Some(*weight),
-            _ => None,
-        };
-        let keys: Vec<WeightKey> = parts.iter().filter_map(key).collect();
-        if keys.len() > 1 {
-            self.join(&keys);
+    /// Joins all matrices that fused operations read, where operations are fused; they move, so nothing may be bound to them yet.
+    /// Until the device has moved them it holds them twice, so it is waited for before a hundredth of the model is there twice.
+    pub(crate) async fn join_all(&mut self, program: &Program) -> Result<(), GpuError> {
+        if self.gpu.is_software() && !self.gpu.multiplies_integers() {
+            return Ok(());
         }
+        let most = self.bytes() / 100;
+        let mut twice = 0;
+        for op in &program.body {
+            let Op::Fused { parts, .. } = op else { continue };
+            let key = |op: &Op| match op {
+                Op::Product { weight, .. } => Some(*weight),
+                _ => None,
+            };
+            let keys: Vec<WeightKey> = parts.iter().filter_map(key).collect();
+            if keys.len() < 2 {
+                continue;
+            }
+            let bytes: u64 = keys.iter().filter_map(|key| self.matrix_bytes(*key)).sum();
+            if twice + bytes > most {
+                self.flush().await?;
+                twice = 0;
+            }
+            self.join(&keys);
+            twice += bytes;
+        }
+        self.flush().await
     }
 
     /// Moves matrices into one, one below the other, so that one dispatch can read them; returns it. They stay what they were,
@@ -129,7 +154,7 @@ impl GpuWeights {
         if !matrices.iter().all(alike) || bytes > self.gpu.max_binding_bytes {
             return None;
         }
-        let buffer = |bytes: u64| storage(&self.gpu, "joined matrices", u64::from(layout.rows) * bytes);
+        let buffer = |bytes: u64| lasting(&self.gpu, "joined matrices", u64::from(layout.rows) * bytes);
         let joined = GpuPart {
             start: 0,
             rows: layout.rows,
@@ -158,10 +183,9 @@ impl GpuWeights {
         for (key, view) in keys.iter().zip(views) {
             let Some(matrix) = self.matrices.get_mut(key) else { continue };
             for part in std::mem::replace(&mut matrix.parts, vec![view]) {
-                // In a browser memory comes back when a buffer is destroyed, not when it is dropped.
-                part.codes.destroy();
-                part.scales.inspect(wgpu::Buffer::destroy);
-                part.mins.inspect(wgpu::Buffer::destroy);
+                for buffer in [Some(part.codes), part.scales, part.mins].iter().flatten() {
+                    self.gpu.release(buffer);
+                }
             }
         }
         let joined = GpuMatrix { layout, parts: vec![joined] };
@@ -172,7 +196,8 @@ impl GpuWeights {
     /// Vectors one behind the other in a buffer, each with its room in elements; those that the model lacks are zeros.
     pub(super) fn concatenate(&self, vectors: &[(Option<WeightKey>, u32)]) -> wgpu::Buffer {
         let elements: u32 = vectors.iter().map(|(_, room)| room).sum();
-        let buffer = storage(&self.gpu, "vectors", u64::from(elements) * 4);
+        let buffer = lasting(&self.gpu, "vectors", u64::from(elements) * 4);
+        self.copied_bytes.set(self.copied_bytes.get() + buffer.size());
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut at = 0;
         for (key, room) in vectors {
@@ -206,20 +231,33 @@ impl GpuWeights {
         self.matrices.get(&key).map(|matrix| matrix.layout.bytes())
     }
 
-    /// Bytes of all buffers.
+    /// Bytes of copies of vectors, side by side as kernels read them.
+    pub(super) fn copied_bytes(&self) -> u64 {
+        self.copied_bytes.get()
+    }
+
+    /// Bytes of all weights.
     pub fn bytes(&self) -> u64 {
         self.matrices.values().map(|matrix| matrix.layout.bytes()).sum::<u64>()
             + self.vectors.values().map(wgpu::Buffer::size).sum::<u64>()
     }
 }
 
-/// A zeroed buffer that kernels read and write, of a whole number of vec4.
+/// A model's zeroed buffer that kernels read and write, of a whole number of vec4.
+pub(super) fn lasting(gpu: &Gpu, label: &str, bytes: u64) -> wgpu::Buffer {
+    gpu.buffer(label, bytes.next_multiple_of(16), STORAGE)
+}
+
+/// The same for whoever tries or checks a kernel, and destroys it soon.
 pub(super) fn storage(gpu: &Gpu, label: &str, bytes: u64) -> wgpu::Buffer {
-    gpu.count_object();
+    gpu.ledger.object();
     gpu.device.create_buffer(&wgpu::BufferDescriptor {
         label: Some(label),
         size: bytes.next_multiple_of(16),
-        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+        usage: STORAGE,
         mapped_at_creation: false,
     })
 }
+
+const STORAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);

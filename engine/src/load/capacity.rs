@@ -30,12 +30,16 @@ pub const BLOCK_SIZE: u32 = 16;
 /// Fewer KV blocks are not asked for: 256 tokens are not much of a conversation.
 pub(super) const LEAST_BLOCKS: u32 = 16;
 
+/// Bytes for keys and values, at least.
+const KV_BYTES: u64 = 512 << 20;
+
 /// Choices of whoever loads a model.
 #[derive(Clone, Debug, Default)]
 pub struct LoadOptions {
     /// Most positions of a sequence; by default as many as the model was trained for, memory permitting.
     pub max_context: Option<u32>,
-    /// Bytes for keys and values of all sequences together; 512 MiB by default.
+    /// Bytes for keys and values of all sequences together; by default 512 MiB, on a GPU a quarter of the weights' if that is more.
+    /// A GPU that has not as many is asked for less.
     pub kv_bytes: Option<u64>,
     /// Most rows of a step; by default 512, 128 on a CPU, or 64 on a software adapter, where a step of more would take seconds.
     pub max_rows: Option<u32>,
@@ -86,9 +90,12 @@ pub fn estimate(
         }
         _ => tensor.elements() * 4,
     };
-    let capacity = capacity(config, options, DEFAULT_ROWS, u64::MAX, GPU_DEPTH, 4)?;
+    let weights_bytes = tensors.iter().filter(used).map(bytes).sum();
+    let kv = options.kv_bytes.unwrap_or_else(|| default_kv_bytes(weights_bytes));
+    let options = LoadOptions { kv_bytes: Some(kv), ..options.clone() };
+    let capacity = capacity(config, &options, DEFAULT_ROWS, u64::MAX, GPU_DEPTH, 4)?;
     let memory = MemoryUse {
-        weights_bytes: tensors.iter().filter(used).map(bytes).sum(),
+        weights_bytes,
         kv_bytes: kv_bytes(config, &capacity, 4),
         scratch_bytes: Activation::ALL
             .into_iter()
@@ -99,6 +106,12 @@ pub fn estimate(
             .sum(),
     };
     Ok((capacity, memory))
+}
+
+/// Bytes for keys and values where nobody names them. A GPU that took large weights likely has some room beside them, and a
+/// large model's tokens take more of it: 4 096 tokens of 8 billion weights fill 512 MiB.
+pub(super) fn default_kv_bytes(weights_bytes: u64) -> u64 {
+    KV_BYTES.max(weights_bytes / 4)
 }
 
 /// Bytes of keys and values that a capacity stands for, of elements of 4 bytes or 2.
@@ -116,7 +129,7 @@ pub fn capacity(
     element_bytes: u64,
 ) -> Result<Capacity, LoadError> {
     let block_bytes = config.kv_bytes_per_token() / 4 * element_bytes * u64::from(BLOCK_SIZE);
-    let budget_bytes = options.kv_bytes.unwrap_or(512 << 20);
+    let budget_bytes = options.kv_bytes.unwrap_or(KV_BYTES);
     let by_budget = budget_bytes / block_bytes;
     let by_binding = max_binding_bytes / (u64::from(config.kv_width()) * u64::from(BLOCK_SIZE) * 2 * element_bytes);
     let blocks = by_budget.min(by_binding).min(u64::from(u32::MAX / BLOCK_SIZE)) as u32;

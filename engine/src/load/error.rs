@@ -105,6 +105,32 @@ pub enum LoadError {
         /// Bytes of one block.
         block_bytes: u64,
     },
+    /// The device has no memory left while weights come.
+    #[error(
+        "{device} has no memory left: it refused some of the first {} MiB of the model's weights; use a smaller or a more strongly \
+         quantized model, compute on the CPU, or close other pages and programs",
+        .weights_bytes.div_ceil(1 << 20)
+    )]
+    NoMemoryForWeights {
+        /// The device.
+        device: String,
+        /// Weights that it was asked to hold so far.
+        weights_bytes: u64,
+    },
+    /// The device has no memory left for what steps work in.
+    #[error(
+        "the device has no memory left: the weights take {} MiB, and {} MiB more that steps of {rows} rows work in were refused; use a \
+         smaller model, or close other pages and programs",
+        .weights_bytes >> 20, .scratch_bytes.div_ceil(1 << 20)
+    )]
+    NoMemoryForSteps {
+        /// What was asked for.
+        scratch_bytes: u64,
+        /// What the device holds already.
+        weights_bytes: u64,
+        /// Most rows of a step.
+        rows: u32,
+    },
     /// The device has no memory left for keys and values.
     #[error(
         "the device has no memory left: the weights take {} MiB, and {} MiB more for the keys and values of {tokens} tokens were refused; use a \

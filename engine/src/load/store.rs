@@ -3,11 +3,12 @@
 use super::LoadError;
 use super::capacity::{
     BLOCK_SIZE, CPU_ROWS, DEFAULT_ROWS, GPU_DEPTH, LEAST_BLOCKS, LoadOptions, MemoryUse, SOFTWARE_DEPTH, SOFTWARE_ROWS,
-    StepCost, capacity, kv_bytes,
+    StepCost, capacity, default_kv_bytes, kv_bytes,
 };
 use crate::cpu::reference::{CpuReference, ReferenceWeights};
 use crate::cpu::{CpuExecutor, CpuWeights};
-use crate::gpu::{Gpu, GpuExecutor, GpuWeights, TunableExecutor, allocate_cache};
+use crate::gpu::{Gpu, GpuError, GpuExecutor, GpuWeights, StepMemory, TunableExecutor};
+use crate::graph::Program;
 use crate::model::{ModelConfig, Role, WeightKey};
 use crate::weights::{TensorLayout, WeightRows};
 use tilewright_plan::{Capacity, Executor};
@@ -83,7 +84,7 @@ impl Store {
     pub(super) async fn flush(&self) -> Result<(), LoadError> {
         match self {
             Self::Cpu(_) | Self::CpuReference(_) => Ok(()),
-            Self::Gpu(weights) => Ok(weights.flush().await?),
+            Self::Gpu(weights) => weights.flush().await.map_err(|error| refused_weights(error, weights)),
         }
     }
 
@@ -104,7 +105,7 @@ impl Store {
                 let executor = CpuReference::new(config.clone(), weights, capacity);
                 Ok(on_cpu(Box::new(executor), config, &capacity, all, read(all, bytes)))
             }
-            Self::Gpu(weights) => {
+            Self::Gpu(mut weights) => {
                 let (rows, depth) = if weights.gpu().is_software() {
                     (SOFTWARE_ROWS, SOFTWARE_DEPTH)
                 } else {
@@ -116,27 +117,37 @@ impl Store {
                 let spare = u64::from(BLOCK_SIZE * config.kv_width()) * 2 * element_bytes;
                 let most = gpu.max_binding_bytes.saturating_sub(spare);
                 let sized = |options: &LoadOptions| capacity(config, options, rows, most, depth, element_bytes);
-                // Nobody can say how much memory a device has left, so it is asked: for what is wanted, then for half of that.
+                let weights_bytes = weights.bytes();
+                let joined = weights.join_all(&Program::new(config).fused()).await;
+                joined.map_err(|error| refused_weights(error, &weights))?;
                 let mut options = options.clone();
-                let (capacity, cache) = loop {
+                options.kv_bytes.get_or_insert(default_kv_bytes(weights_bytes));
+                let mut memory = StepMemory::new(&gpu, config, &sized(&options)?);
+                let scratch_bytes = memory.scratch_bytes;
+                let refused_scratch = |error| match error {
+                    GpuError::OutOfMemory { .. } => LoadError::NoMemoryForSteps { scratch_bytes, weights_bytes, rows },
+                    other => other.into(),
+                };
+                gpu.idle().await.map_err(refused_scratch)?;
+                // Nobody can say how much memory a device has left, so it is asked: for what is wanted, then for half of that.
+                let capacity = loop {
                     let capacity = sized(&options)?;
-                    if let Some(cache) = allocate_cache(&gpu, config, &capacity).await {
-                        break (capacity, cache);
+                    if memory.take_cache(&gpu, config, &capacity).await {
+                        break capacity;
                     }
                     let wanted = kv_bytes(config, &capacity, element_bytes);
                     if capacity.blocks <= LEAST_BLOCKS {
                         return Err(LoadError::NoMemoryForKv {
                             kv_bytes: wanted,
                             tokens: capacity.blocks * capacity.block_size,
-                            weights_bytes: weights.bytes(),
+                            weights_bytes,
                         });
                     }
                     tracing::info!("no memory for {} MiB of keys and values; asking for half of it", wanted >> 20);
                     options.kv_bytes = Some(wanted / 2);
                 };
-                let weights_bytes = weights.bytes();
                 let weight_bytes = read(weights_bytes, weights.matrix_bytes(embedding));
-                let executor = GpuExecutor::new(config, weights, capacity, cache).await?;
+                let executor = GpuExecutor::new(config, weights, capacity, memory).await.map_err(refused_scratch)?;
                 let memory = MemoryUse {
                     weights_bytes,
                     kv_bytes: kv_bytes(config, &capacity, element_bytes),
@@ -147,6 +158,16 @@ impl Store {
                 Ok(Ready { executor: Box::new(tunable.clone()), tunable: Some(tunable), memory, cost })
             }
         }
+    }
+}
+
+/// Memory that was refused while weights came, in words of its own.
+fn refused_weights(error: GpuError, weights: &GpuWeights) -> LoadError {
+    match error {
+        GpuError::OutOfMemory { adapter } => {
+            LoadError::NoMemoryForWeights { device: adapter, weights_bytes: weights.bytes() }
+        }
+        other => other.into(),
     }
 }
 
