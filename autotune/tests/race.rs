@@ -152,9 +152,6 @@ fn whoever_is_wrong_refused_or_hangs_has_no_time_and_costs_the_others_nothing() 
     assert!(matches!(of(hanging).outcome, Outcome::Timeout(us) if us > options.slow_us), "{:?}", of(hanging));
     let others = entries.iter().filter(|entry| ![wrong, refused, hanging].contains(&entry.variant));
     assert!(others.clone().all(|entry| entry.time_us().is_some()), "{entries:#?}");
-    for e in &entries {
-        eprintln!("{:?} {:?} {:?}", e.outcome, e.error, e.time_us());
-    }
     // The slow one is right, and last.
     let slowest = others.max_by(|a, b| a.time_us().unwrap().total_cmp(&b.time_us().unwrap())).unwrap();
     assert_eq!(slowest.variant, slow, "{entries:#?}");
