@@ -19,4 +19,4 @@ pub mod step;
 pub use executor::{Capacity, Executor, ExecutorError, StepFuture};
 pub use id::{BlockId, SequenceId, StepId, TokenId};
 pub use sampling::SamplingParams;
-pub use step::{Chunk, ChunkOutput, OpenSequence, Sampled, StepOutput, StepPlan, TokenSource};
+pub use step::{Chunk, ChunkOutput, OpenSequence, Sampled, StepOutput, StepPlan, TokenMask, TokenSource};

@@ -1,8 +1,8 @@
 //! How a token is drawn from logits.
 //!
-//! The stages run in this order, which is that of Hugging Face `transformers` and vLLM: logit bias, penalties,
-//! temperature, top-k, top-p, min-p, draw. With `temperature` 0 the stages after the penalties are skipped and the largest logit
-//! wins, the lowest id among equals. The draw is a function of `seed` and the sampled token's position only, so
+//! The stages run in this order, which is that of Hugging Face `transformers` and vLLM: logit bias, penalties, the mask of a
+//! grammar ([`TokenMask`](crate::TokenMask)), temperature, top-k, top-p, min-p, draw. With `temperature` 0 the stages after the mask
+//! are skipped and the largest logit wins, the lowest id among equals. The draw is a function of `seed` and the sampled token's position only, so
 //! batching, preemption and a lost GPU never change what a seeded request says.
 
 use crate::TokenId;

@@ -22,12 +22,29 @@ pub struct StepPlan {
     pub open: Vec<OpenSequence>,
     /// Rows to compute. May be empty when a step only closes sequences.
     pub chunks: Vec<Chunk>,
+    /// What the sequences of some chunks that sample may draw; the others draw from the whole vocabulary.
+    pub masks: Vec<TokenMask>,
+}
+
+/// Tokens that a sequence may draw in a step: a grammar's, say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenMask {
+    /// Whose draw it is for.
+    pub sequence: SequenceId,
+    /// A bit per token, u32 `[vocabulary / 32, rounded up]`: token `t` may be drawn if bit `t % 32` of word `t / 32` is set. One at
+    /// least is.
+    pub allowed: Vec<u32>,
 }
 
 impl StepPlan {
     /// Rows over all chunks.
     pub fn rows(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.tokens.len()).sum()
+    }
+
+    /// The bits of a sequence's [`TokenMask`], if it has one.
+    pub fn mask(&self, sequence: SequenceId) -> Option<&[u32]> {
+        self.masks.iter().find(|mask| mask.sequence == sequence).map(|mask| mask.allowed.as_slice())
     }
 }
 

@@ -115,7 +115,7 @@ fn a_step_whose_future_was_dropped_counts_for_the_penalties_of_later_ones() {
                 output: ChunkOutput::Sample,
             };
             let open = if step == 0 { vec![open.clone()] } else { Vec::new() };
-            let future = executor.issue(StepId(step), StepPlan { close: Vec::new(), open, chunks: vec![chunk] });
+            let future = executor.issue(StepId(step), StepPlan { open, chunks: vec![chunk], ..StepPlan::default() });
             if step % 7 == 6 || step == 19 {
                 last = pollster::block_on(future).unwrap().sampled;
             }
@@ -144,6 +144,7 @@ fn logits_that_are_not_finite_fail_their_step_and_the_executor_goes_on() {
                 block_table: vec![BlockId(sequence as u32)],
                 output: ChunkOutput::Sample,
             }],
+            masks: Vec::new(),
         };
         let healthy = SamplingParams::default();
         let first = executor.issue(StepId(0), plan(1, &poison));

@@ -321,7 +321,8 @@ fn issue(executor: &mut CpuExecutor, step: u64, chunks: Vec<Chunk>) -> Result<St
         prompt_len: 1,
         sampling: SamplingParams::default(),
     };
-    let plan = StepPlan { close: Vec::new(), open: chunks.iter().filter(opens).map(open).collect(), chunks };
+    let open = chunks.iter().filter(opens).map(open).collect();
+    let plan = StepPlan { open, chunks, ..StepPlan::default() };
     pollster::block_on(executor.issue(StepId(step), plan))
 }
 

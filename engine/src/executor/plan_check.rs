@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use tilewright_plan::{
-    Capacity, Chunk, ExecutorError, OpenSequence, SequenceId, StepId, StepPlan, TokenId, TokenSource,
+    Capacity, Chunk, ChunkOutput, ExecutorError, OpenSequence, SequenceId, StepId, StepPlan, TokenId, TokenMask,
+    TokenSource,
 };
 
 /// Checks `plan` against what the executor can hold.
@@ -31,6 +32,17 @@ pub fn check(plan: &StepPlan, capacity: &Capacity) -> Result<(), ExecutorError> 
                 return invalid(format!("two rows write position {position} of block {block}"));
             }
         }
+    }
+    let mut masked = BTreeSet::new();
+    for mask in &plan.masks {
+        let samples = |chunk: &Chunk| chunk.sequence == mask.sequence && chunk.output == ChunkOutput::Sample;
+        if !plan.chunks.iter().any(samples) {
+            return invalid(format!("sequence {} has a mask and samples nothing", mask.sequence));
+        }
+        if !masked.insert(mask.sequence) {
+            return invalid(format!("sequence {} has two masks", mask.sequence));
+        }
+        check_mask(mask, capacity)?;
     }
     Ok(())
 }
@@ -99,6 +111,22 @@ fn check_chunk(chunk: &Chunk, capacity: &Capacity) -> Result<(), ExecutorError> 
         TokenSource::Id(token) => check_token(*token, capacity),
         TokenSource::SampledBy(_) => Ok(()),
     })
+}
+
+fn check_mask(mask: &TokenMask, capacity: &Capacity) -> Result<(), ExecutorError> {
+    let invalid = |message: String| Err(ExecutorError::InvalidPlan(message));
+    let TokenMask { sequence, allowed } = mask;
+    let (words, rest) = (capacity.vocabulary.div_ceil(32) as usize, capacity.vocabulary % 32);
+    if allowed.len() != words {
+        return invalid(format!("the mask of sequence {sequence} has {} words, the vocabulary {words}", allowed.len()));
+    }
+    // Bits past the vocabulary stand for nothing.
+    let known = if rest == 0 { u32::MAX } else { (1 << rest) - 1 };
+    let (last, others) = allowed.split_last().map_or((0, &[][..]), |(last, others)| (last & known, others));
+    if last == 0 && others.iter().all(|&word| word == 0) {
+        return invalid(format!("the mask of sequence {sequence} allows no token"));
+    }
+    Ok(())
 }
 
 fn check_token(token: TokenId, capacity: &Capacity) -> Result<(), ExecutorError> {

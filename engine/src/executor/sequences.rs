@@ -71,8 +71,9 @@ impl Sequences {
                 }
                 // A sequence that a later plan closed while this step was in flight has no use for its token.
                 let Some(sequence) = self.open.get(&chunk.sequence) else { continue };
+                let mask = plan.mask(chunk.sequence);
                 let position = chunk.start + chunk.tokens.len() as u32;
-                drawn.push((chunk.sequence, sample(logits, &sequence.sampling, &sequence.history, position)));
+                drawn.push((chunk.sequence, sample(logits, &sequence.sampling, &sequence.history, mask, position)));
             }
         }
         for (id, drawn) in drawn {

@@ -253,6 +253,9 @@ pub(super) fn workgroups(variant: &KernelVariant, shape: &KernelShape, rows: Row
             // The norm needs the whole row.
             [if *norm { 1 } else { (width / 32).div_ceil(workgroup) }, rows, 1]
         }
+        (KernelVariant::SampleMask { workgroup }, KernelShape::Logits { stride, .. }) => {
+            [(stride / 4).div_ceil(workgroup), rows, 1]
+        }
         (KernelVariant::SampleScan { chunks, .. }, _) => [chunks, rows, 1],
         (KernelVariant::SampleSurvey { groups, .. } | KernelVariant::SampleSift { groups, .. }, _) => [groups, rows, 1],
         _ => [rows, 1, 1],

@@ -164,7 +164,7 @@ impl GpuExecutor {
         let data = StepData::new(&plan.chunks, &tokens, self.capacity.block_size, &self.frequencies);
         let (asked, records) = {
             let flight = self.flight.borrow();
-            let rows = flight.sampled_rows(&plan.chunks, first_place);
+            let rows = flight.sampled_rows(plan, first_place);
             (flight.asked(&plan.chunks, first_place), SampleRecords::new(&rows, self.config.vocabulary))
         };
         let in_flight = self.submit(step, &data, &plan.chunks, asked, &records, first_place, result);

@@ -158,10 +158,10 @@ impl Flight {
     }
 
     /// How each output row of a plan that was begun is sampled; its tokens go to places from `first_place` on.
-    pub(super) fn sampled_rows(&self, chunks: &[Chunk], first_place: u32) -> Vec<Option<SampledRow<'_>>> {
+    pub(super) fn sampled_rows<'a>(&'a self, plan: &'a StepPlan, first_place: u32) -> Vec<Option<SampledRow<'a>>> {
         let mut rows = Vec::new();
         let mut place = first_place;
-        for chunk in chunks {
+        for chunk in &plan.chunks {
             match (chunk.output, self.open.get(&chunk.sequence)) {
                 (ChunkOutput::Sample, Some(sequence)) => {
                     rows.push(Some(SampledRow {
@@ -170,6 +170,7 @@ impl Flight {
                         position: chunk.start + chunk.tokens.len() as u32,
                         place,
                         pending: &sequence.pending,
+                        mask: plan.mask(chunk.sequence),
                     }));
                     place += 1;
                 }

@@ -104,7 +104,7 @@ impl StepMemory {
                 joined: scratch("joined outputs", rows * u64::from(joined) * 4),
             }
         });
-        let sampler = SamplerMemory::new(gpu, capacity.max_chunks, max_outputs);
+        let sampler = SamplerMemory::new(gpu, config.vocabulary, capacity.max_chunks, max_outputs);
         let scratch_bytes = scratch_bytes + bytes + sampler.bytes();
         Self {
             step: gpu.buffer("step", bytes, STEP),

@@ -71,7 +71,14 @@ impl GpuExecutor {
         let first_place = self.sampler.first_place(self.issued);
         let sampled = |place| {
             let position = start + rows;
-            Some(SampledRow { params: &params, history: &history, position, place: first_place + place, pending: &[] })
+            Some(SampledRow {
+                params: &params,
+                history: &history,
+                position,
+                place: first_place + place,
+                pending: &[],
+                mask: None,
+            })
         };
         let sampled: Vec<_> = (0..sequences).map(sampled).collect();
         let records = SampleRecords::new(&sampled, capacity.vocabulary);

@@ -1,8 +1,8 @@
 //! Sampling on the GPU: its buffers, its dispatches, and the place of each sampled token.
 //!
 //! A sampled token is written to a ring of places, one per chunk of a step, where the embedding of a later step reads it: the
-//! token need not be known to the CPU before that step is issued. What biases and penalties need is in a buffer of its own that
-//! grows with the longest history, since few requests have any.
+//! token need not be known to the CPU before that step is issued. What biases, penalties and masks need is in buffers of their
+//! own that grow when they have to, since few requests have any.
 
 use super::Gpu;
 use super::binder::{Binder, bind_group};
@@ -25,6 +25,7 @@ pub(super) struct SamplerMemory {
     /// Token and whether its logits were finite, two words each `[RING, max_chunks]`.
     pub(super) sampled: wgpu::Buffer,
     entries: wgpu::Buffer,
+    masks: wgpu::Buffer,
     least: wgpu::Buffer,
     best: wgpu::Buffer,
     surveys: wgpu::Buffer,
@@ -39,23 +40,29 @@ pub(super) struct Sampler {
     max_chunks: u32,
     entries: wgpu::Buffer,
     adjust: Dispatch,
+    masks: wgpu::Buffer,
+    mask: Dispatch,
     /// Survey, sift and search.
     filter: [Dispatch; 3],
     scan: Dispatch,
     pick: Dispatch,
 }
 
+const ENTRIES: &str = "biases and penalties";
+const MASKS: &str = "masks";
+
 /// Bytes of entries that there is room for at first: a history of some two thousand tokens.
 const ENTRIES_BYTES: u64 = 24 << 10;
 
 impl SamplerMemory {
     /// For so many chunks and rows of logits at a time.
-    pub(super) fn new(gpu: &Gpu, max_chunks: u32, max_outputs: u64) -> Self {
+    pub(super) fn new(gpu: &Gpu, vocabulary: u32, max_chunks: u32, max_outputs: u64) -> Self {
         let groups = if gpu.is_software() { 4 } else { MOST_GROUPS };
         let of_outputs = |label: &str, bytes: u64| lasting(gpu, label, max_outputs * bytes);
         Self {
             sampled: lasting(gpu, "sampled tokens", u64::from(RING * max_chunks) * 8),
-            entries: lasting(gpu, "biases and penalties", ENTRIES_BYTES),
+            entries: lasting(gpu, ENTRIES, ENTRIES_BYTES),
+            masks: lasting(gpu, MASKS, u64::from(vocabulary.div_ceil(32)) * 4),
             least: of_outputs("least candidates", 8),
             best: of_outputs("best of parts", u64::from(MOST_CHUNKS) * 16),
             surveys: of_outputs("surveys of logits", u64::from(groups * SURVEY_WORDS) * 4),
@@ -66,8 +73,8 @@ impl SamplerMemory {
 
     /// Bytes of all.
     pub(super) fn bytes(&self) -> u64 {
-        let Self { sampled, entries, least, best, surveys, states, listed } = self;
-        [sampled, entries, least, best, surveys, states, listed].map(wgpu::Buffer::size).iter().sum()
+        let Self { sampled, entries, masks, least, best, surveys, states, listed } = self;
+        [sampled, entries, masks, least, best, surveys, states, listed].map(wgpu::Buffer::size).iter().sum()
     }
 }
 
@@ -75,7 +82,7 @@ impl Sampler {
     pub(super) fn new(binder: &mut Binder<'_>, max_chunks: u32) -> Self {
         let (gpu, config, memory) = (binder.gpu, binder.config, binder.memory);
         let software = gpu.is_software();
-        let SamplerMemory { sampled, entries, least, best, surveys, states, listed } = &memory.sampler;
+        let SamplerMemory { sampled, entries, masks, least, best, surveys, states, listed } = &memory.sampler;
         let logits = memory.activation(Activation::Logits);
         let shape = KernelShape::Logits { vocabulary: config.vocabulary, stride: Activation::Logits.stride(config) };
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
@@ -89,6 +96,10 @@ impl Sampler {
                 Kernel::Fixed(KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } }),
                 &[(2, ReadWrite, logits), (3, Read, entries), (4, Read, sampled)],
             ),
+            mask: bind(
+                Kernel::Fixed(KernelVariant::SampleMask { workgroup: if software { 16 } else { 64 } }),
+                &[(2, ReadWrite, logits), (3, Read, masks)],
+            ),
             filter: [
                 bind(survey, &[(2, Read, logits), (3, ReadWrite, surveys), (4, ReadWrite, states)]),
                 bind(sift, &[(2, Read, logits), (3, Read, surveys), (4, ReadWrite, states), (5, ReadWrite, listed)]),
@@ -98,14 +109,15 @@ impl Sampler {
             pick: bind(Kernel::Pick, &[(2, Read, best), (3, ReadWrite, sampled)]),
             sampled: sampled.clone(),
             entries: entries.clone(),
+            masks: masks.clone(),
             max_chunks,
         }
     }
 
     /// All of them.
-    pub(super) fn all(&mut self) -> [&mut Dispatch; 6] {
+    pub(super) fn all(&mut self) -> [&mut Dispatch; 7] {
         let [survey, sift, search] = &mut self.filter;
-        [&mut self.adjust, survey, sift, search, &mut self.scan, &mut self.pick]
+        [&mut self.adjust, &mut self.mask, survey, sift, search, &mut self.scan, &mut self.pick]
     }
 
     /// What finds tokens, whose variant may be chosen.
@@ -128,31 +140,39 @@ impl Sampler {
         }
     }
 
-    /// Hands the entries to the device, in a larger buffer if need be.
+    /// Hands entries and masks to the device, in larger buffers if need be.
     pub(super) fn write(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, memory: &StepMemory, records: &SampleRecords) {
-        if records.entries.is_empty() {
-            return;
+        let (step, logits) = (&memory.step, memory.activation(Activation::Logits));
+        let header = [(0, Uniform, step), (1, Read, step), (2, ReadWrite, logits)];
+        if write(gpu, &mut self.entries, ENTRIES, &records.entries) {
+            let bindings = [&header[..], &[(3, Read, &self.entries), (4, Read, &self.sampled)]].concat();
+            self.adjust.bind_group = bind_group(gpu, pipelines, step, &bindings);
         }
-        let bytes: &[u8] = bytemuck::cast_slice(&records.entries);
-        if bytes.len() as u64 > self.entries.size() {
-            self.entries = lasting(gpu, "biases and penalties", (bytes.len() as u64).next_power_of_two());
-            let logits = memory.activation(Activation::Logits);
-            let bindings = [
-                (0, Uniform, &memory.step),
-                (1, Read, &memory.step),
-                (2, ReadWrite, logits),
-                (3, Read, &self.entries),
-                (4, Read, &self.sampled),
-            ];
-            self.adjust.bind_group = bind_group(gpu, pipelines, &memory.step, &bindings);
+        if write(gpu, &mut self.masks, MASKS, &records.masks) {
+            let bindings = [&header[..], &[(3, Read, &self.masks)]].concat();
+            self.mask.bind_group = bind_group(gpu, pipelines, step, &bindings);
         }
-        gpu.queue.write_buffer(&self.entries, 0, bytes);
     }
 
     /// The dispatches that a step's rows need, in their order.
     pub(super) fn dispatches(&mut self, records: &SampleRecords) -> impl Iterator<Item = &mut Dispatch> {
-        let (adjusted, filtered, any) = (records.adjusted, records.filtered, records.any);
-        let needed = [adjusted, filtered, filtered, filtered, any, any];
+        let SampleRecords { adjusted, filtered, any, .. } = *records;
+        let needed = [adjusted, !records.masks.is_empty(), filtered, filtered, filtered, any, any];
         self.all().into_iter().zip(needed).filter_map(|(dispatch, needed)| needed.then_some(dispatch))
     }
+}
+
+/// Writes words to a buffer, or to a larger one that takes its place: whether it did.
+fn write(gpu: &Gpu, buffer: &mut wgpu::Buffer, label: &str, words: &[u32]) -> bool {
+    let bytes: &[u8] = bytemuck::cast_slice(words);
+    let grows = bytes.len() as u64 > buffer.size();
+    if grows {
+        // Steps in flight keep the old one until they are done.
+        gpu.release(buffer);
+        *buffer = lasting(gpu, label, (bytes.len() as u64).next_power_of_two());
+    }
+    if !bytes.is_empty() {
+        gpu.queue.write_buffer(buffer, 0, bytes);
+    }
+    grows
 }

@@ -13,7 +13,7 @@
 //! | paged attention | `attention.wgsl` (any heads), `attention_tile.wgsl` (many rows), `attention_split.wgsl` and `attention_reduce.wgsl` (few), `attention_serial.wgsl` (on a processor) | [`attention`] |
 //! | gated activation | `silu_mul.wgsl` | [`silu_mul`] |
 //! | pick rows for the head | `gather_rows.wgsl` | [`gather_rows`] |
-//! | draw tokens | `sample_adjust.wgsl`, `sample_survey.wgsl` and `sample_sift.wgsl` before `sample_filter.wgsl`, `sample_scan.wgsl`, `sample_pick.wgsl` | [`sample`] |
+//! | draw tokens | `sample_adjust.wgsl`, `sample_mask.wgsl`, `sample_survey.wgsl` and `sample_sift.wgsl` before `sample_filter.wgsl`, `sample_scan.wgsl`, `sample_pick.wgsl` | [`sample`] |
 //!
 //! [`variant`] says how a kernel may be built, [`source`] builds its WGSL. [`serial`] has what is for processors that stand in for a GPU.
 

@@ -1,4 +1,4 @@
-//! Twin of `sample_adjust.wgsl`, the filter (`sample_survey.wgsl`, `sample_sift.wgsl`, `sample_filter.wgsl`), `sample_scan.wgsl` and
+//! Twin of `sample_adjust.wgsl`, `sample_mask.wgsl`, the filter (`sample_survey.wgsl`, `sample_sift.wgsl`, `sample_filter.wgsl`), `sample_scan.wgsl` and
 //! `sample_pick.wgsl`, and what these are told of a row.
 //!
 //! The arithmetic is that of [`sampling`](crate::sampling): the twin is its very function. This file holds the record, sixteen
@@ -21,6 +21,10 @@ pub const STATE_WORDS: u32 = 8;
 /// Candidates that `sample_sift` has room for, two words each.
 pub const LISTED: u32 = 1024;
 
+/// In a record's first word: whether the row has a mask, and from which bit on, the index of that.
+const MASKED: u32 = 4;
+const MASK_SHIFT: u32 = 3;
+
 /// An output row that is sampled.
 #[derive(Clone, Copy, Debug)]
 pub struct SampledRow<'a> {
@@ -34,11 +38,13 @@ pub struct SampledRow<'a> {
     pub place: u32,
     /// Where tokens of steps in flight are written, that the history lacks.
     pub pending: &'a [u32],
+    /// A bit for each token that may be drawn; all may without.
+    pub mask: Option<&'a [u32]>,
 }
 
 /// Draws a token from `logits` f32 `[vocabulary]`.
 pub fn draw(row: &SampledRow<'_>, logits: &mut [f32]) -> Drawn {
-    sample(logits, row.params, row.history, row.position)
+    sample(logits, row.params, row.history, row.mask, row.position)
 }
 
 /// The records of a step's output rows.
@@ -48,6 +54,8 @@ pub struct SampleRecords {
     pub words: Vec<u32>,
     /// Token, bias and occurrences, three words each.
     pub entries: Vec<u32>,
+    /// Bits of the tokens that may be drawn, `[rows that have a mask, vocabulary / 32, rounded up]`.
+    pub masks: Vec<u32>,
     /// Whether any row is sampled.
     pub any: bool,
     /// Whether any row has biases or penalties.
@@ -79,8 +87,13 @@ impl SampleRecords {
             self.words.extend_from_slice(row.pending);
         }
         let pending = self.words.len() - pending_at;
+        let mask = row.mask.map_or(0, |allowed| {
+            let index = self.masks.len() / allowed.len().max(1);
+            self.masks.extend_from_slice(allowed);
+            MASKED | (index as u32) << MASK_SHIFT
+        });
         self.words[at..at + RECORD_WORDS].copy_from_slice(&[
-            1 | u32::from(penalized) << 1,
+            1 | u32::from(penalized) << 1 | mask,
             row.place,
             row.position,
             params.seed as u32,

@@ -53,6 +53,7 @@ const FILES: &[(&str, &str)] = &[
     ("shared/sample.wgsl", include_str!("shared/sample.wgsl")),
     ("shared/filter.wgsl", include_str!("shared/filter.wgsl")),
     ("sample_adjust.wgsl", include_str!("sample_adjust.wgsl")),
+    ("sample_mask.wgsl", include_str!("sample_mask.wgsl")),
     ("sample_survey.wgsl", include_str!("sample_survey.wgsl")),
     ("sample_sift.wgsl", include_str!("sample_sift.wgsl")),
     ("sample_filter.wgsl", include_str!("sample_filter.wgsl")),

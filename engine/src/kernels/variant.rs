@@ -174,6 +174,11 @@ pub enum KernelVariant {
         /// Invocations per row.
         workgroup: u32,
     },
+    /// Forbids what a mask does not allow.
+    SampleMask {
+        /// Invocations per workgroup, of four tokens each.
+        workgroup: u32,
+    },
     /// Counts the logits of each part of a row by bins below its maximum.
     SampleSurvey {
         /// Invocations per part; a power of two, at least 16.
@@ -244,6 +249,7 @@ impl KernelVariant {
             Self::SiluMul { .. } => "silu_mul",
             Self::GatherRows { .. } => "gather_rows",
             Self::SampleAdjust { .. } => "sample_adjust",
+            Self::SampleMask { .. } => "sample_mask",
             Self::SampleSurvey { .. } => "sample_survey",
             Self::SampleSift { .. } => "sample_sift",
             Self::SampleFilter { .. } => "sample_filter",
@@ -313,6 +319,7 @@ impl KernelVariant {
             | Self::AttentionTile { workgroup, .. }
             | Self::SiluMul { workgroup }
             | Self::SampleAdjust { workgroup }
+            | Self::SampleMask { workgroup }
             | Self::SampleSurvey { workgroup, .. }
             | Self::SampleSift { workgroup, .. }
             | Self::SampleFilter { workgroup, .. }

@@ -9,4 +9,4 @@ pub mod random;
 pub mod sampler;
 
 pub use history::TokenHistory;
-pub use sampler::{Drawn, log_probabilities, sample};
+pub use sampler::{Drawn, FORBIDDEN, log_probabilities, sample};

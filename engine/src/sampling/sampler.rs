@@ -21,11 +21,25 @@ pub struct Drawn {
     pub top_logprobs: Vec<(TokenId, f32)>,
 }
 
-/// Draws the token at `position` from `logits` f32 `[vocabulary]`, which are finite. The logits are changed.
-pub fn sample(logits: &mut [f32], params: &SamplingParams, history: &TokenHistory, position: u32) -> Drawn {
+/// What the logit of a token becomes that a mask forbids: lower than any, and still finite when it is divided by a temperature, as
+/// kernels need not know infinity.
+pub const FORBIDDEN: f32 = -1e30;
+
+/// Draws the token at `position` from `logits` f32 `[vocabulary]`, which are finite, among those that the bits of `mask` allow. The
+/// logits are changed.
+pub fn sample(
+    logits: &mut [f32],
+    params: &SamplingParams,
+    history: &TokenHistory,
+    mask: Option<&[u32]>,
+    position: u32,
+) -> Drawn {
     let natural = params.top_logprobs.map(|count| (log_sum_exp(logits), top(logits, count as usize)));
     let unchanged = params.top_logprobs.map(|_| before(logits, params, history));
     penalize(logits, params, history);
+    if let Some(allowed) = mask {
+        forbid(logits, allowed);
+    }
     let token = if params.temperature <= 0.0 { argmax(logits) } else { draw(logits, params, position) };
     let (norm, top) = natural.unwrap_or_default();
     Drawn {
@@ -66,6 +80,17 @@ fn penalize(logits: &mut [f32], params: &SamplingParams, history: &TokenHistory)
         *logit -= count as f32 * frequency_penalty;
         if count > 0 {
             *logit -= presence_penalty;
+        }
+    }
+}
+
+/// Makes logits whose bit is not set the lowest.
+fn forbid(logits: &mut [f32], allowed: &[u32]) {
+    for (logits, word) in logits.chunks_mut(32).zip(allowed) {
+        for (bit, logit) in (0..).zip(logits) {
+            if word >> bit & 1 == 0 {
+                *logit = FORBIDDEN;
+            }
         }
     }
 }
@@ -161,7 +186,7 @@ mod tests {
     fn frequencies(params: &SamplingParams, draws: u32) -> Vec<f64> {
         let mut counts = vec![0_u32; LOGITS.len()];
         for position in 0..draws {
-            let drawn = sample(&mut LOGITS.clone(), params, &TokenHistory::default(), position);
+            let drawn = sample(&mut LOGITS.clone(), params, &TokenHistory::default(), None, position);
             counts[drawn.token.0 as usize] += 1;
         }
         counts.iter().map(|&count| f64::from(count) / f64::from(draws)).collect()
@@ -191,7 +216,8 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_largest_logit_and_the_lowest_id_among_equals() {
-        let drawn = |logits: &mut [f32]| sample(logits, &SamplingParams::default(), &TokenHistory::default(), 0).token;
+        let drawn =
+            |logits: &mut [f32]| sample(logits, &SamplingParams::default(), &TokenHistory::default(), None, 0).token;
         assert_eq!(drawn(&mut LOGITS.clone()), TokenId(1));
         assert_eq!(drawn(&mut [0.0, 2.0, 2.0]), TokenId(1));
         assert_eq!(drawn(&mut [-5.0, -4.0]), TokenId(1));
@@ -214,10 +240,29 @@ mod tests {
     }
 
     #[test]
+    fn a_mask_leaves_what_it_allows_in_the_proportions_that_it_had() {
+        let draws = 4000;
+        let drawn = |position| {
+            sample(&mut LOGITS.clone(), &draw_all(), &TokenHistory::default(), Some(&[0b10_1001]), position).token.0
+        };
+        let mut counts = [0; 6];
+        (0..draws).for_each(|position| counts[drawn(position) as usize] += 1);
+        let expected = softmax(&[LOGITS[0], LOGITS[3], LOGITS[5]]);
+        let seen = [0, 3, 5].map(|token: usize| f64::from(counts[token]));
+        assert_eq!(seen.iter().sum::<f64>(), f64::from(draws), "{counts:?}");
+        for (seen, expected) in seen.iter().zip(expected) {
+            assert!((seen / f64::from(draws) - expected).abs() < 0.02, "{counts:?}");
+        }
+        let greedy =
+            sample(&mut LOGITS.clone(), &SamplingParams::default(), &TokenHistory::default(), Some(&[0b1_0100]), 0);
+        assert_eq!(greedy.token, TokenId(4));
+    }
+
+    #[test]
     fn a_draw_depends_on_seed_and_position_only() {
         let at = |seed, position| {
             let params = SamplingParams { seed, ..draw_all() };
-            sample(&mut LOGITS.clone(), &params, &TokenHistory::default(), position).token
+            sample(&mut LOGITS.clone(), &params, &TokenHistory::default(), None, position).token
         };
         let run = |seed| (0..50).map(|position| at(seed, position)).collect::<Vec<_>>();
         assert_eq!(run(1), run(1));
@@ -252,7 +297,7 @@ mod tests {
             logit_bias: vec![(TokenId(4), 100.0)],
             ..SamplingParams::default()
         };
-        let drawn = sample(&mut LOGITS.clone(), &params, &TokenHistory::default(), 0);
+        let drawn = sample(&mut LOGITS.clone(), &params, &TokenHistory::default(), None, 0);
         let expected = softmax(&LOGITS);
         assert_eq!(drawn.token, TokenId(4));
         assert!((f64::from(drawn.logprob.unwrap()).exp() - expected[4]).abs() < 1e-6);

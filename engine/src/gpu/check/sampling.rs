@@ -46,7 +46,7 @@ pub(in crate::gpu) async fn draw_all(
         let bindings = [&given[..], bindings].concat();
         rig.run_counted(&variant, &shape, &counts, &bindings).await
     };
-    let [adjust, survey, sift, filter, scan, pick] = variants(software);
+    let [adjust, mask, survey, sift, filter, scan, pick] = variants(software);
     let (KernelVariant::SampleScan { chunks, .. }, KernelVariant::SampleSurvey { groups, .. }) = (scan, survey) else {
         return Ok(Draws {
             tokens: Vec::new(),
@@ -66,7 +66,9 @@ pub(in crate::gpu) async fn draw_all(
         ],
     )
     .await?;
-    let adjusted = bytes(&adjusted[0]);
+    let masks = [&records.masks[..], &[0]].concat();
+    let masked = run(mask, &[(2, Access::ReadWrite, bytes(&adjusted[0])), (3, Access::Read, bytes(&masks))]).await?;
+    let adjusted = bytes(&masked[0]);
     let surveyed = run(
         survey,
         &[
@@ -112,11 +114,12 @@ pub(in crate::gpu) async fn draw_all(
 }
 
 /// The sampler's kernels, in the order in which they run.
-fn variants(software: bool) -> [KernelVariant; 6] {
+fn variants(software: bool) -> [KernelVariant; 7] {
     let (workgroup, chunks) = if software { (4, 2) } else { (64, 8) };
     let [survey, sift, filter] = KernelVariant::filter(software);
     [
         KernelVariant::SampleAdjust { workgroup: 32 },
+        KernelVariant::SampleMask { workgroup: if software { 16 } else { 64 } },
         survey,
         sift,
         filter,
@@ -151,6 +154,23 @@ fn some_params(random: &mut Random, index: u32) -> SamplingParams {
     params
 }
 
+/// Masks that allow half of the tokens or few of them, for some rows.
+fn some_mask(random: &mut Random, index: u32, vocabulary: u32) -> Option<Vec<u32>> {
+    let words = vocabulary.div_ceil(32) as usize;
+    match index % 5 {
+        1 => Some((0..words).map(|_| random.word()).chain([u32::MAX]).skip(1).collect()),
+        3 => {
+            let mut few = vec![0; words];
+            for _ in 0..3 {
+                let token = random.below(vocabulary);
+                few[token as usize / 32] |= 1 << (token % 32);
+            }
+            Some(few)
+        }
+        _ => None,
+    }
+}
+
 /// The device draws the tokens that the CPU draws.
 pub(super) async fn draws(rig: &mut Rig, thorough: bool) -> Result<(), GpuError> {
     let mut random = Random(8000);
@@ -172,12 +192,14 @@ pub(super) async fn draws(rig: &mut Rig, thorough: bool) -> Result<(), GpuError>
         let sampled: Vec<u32> = in_flight.iter().flatten().flat_map(|&token| [token, 1]).collect();
         let places: Vec<[u32; 2]> = (0..count).map(|index| [2 * index, 2 * index + 1]).collect();
         let histories: Vec<TokenHistory> = known.iter().map(|tokens| TokenHistory::new(tokens, 20)).collect();
+        let masks: Vec<Option<Vec<u32>>> = (0..count).map(|index| some_mask(&mut random, index, vocabulary)).collect();
         let row = |index: usize| SampledRow {
             params: &params[index],
             history: &histories[index],
             position: 100 + index as u32,
             place: index as u32,
             pending: &places[index],
+            mask: masks[index].as_deref(),
         };
         let rows: Vec<_> = (0..count as usize).map(row).collect();
         let drawn = draw_all(rig, &logits, vocabulary, &rows, &sampled, software).await?.tokens;

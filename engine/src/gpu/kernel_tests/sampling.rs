@@ -81,7 +81,14 @@ fn filters_on_the_device_leave_as_many_tokens_as_sorting_does() {
             let rows: Vec<_> = params
                 .iter()
                 .zip(0..)
-                .map(|(params, place)| SampledRow { params, history: &history, position: 5, place, pending: &[] })
+                .map(|(params, place)| SampledRow {
+                    params,
+                    history: &history,
+                    position: 5,
+                    place,
+                    pending: &[],
+                    mask: None,
+                })
                 .collect();
             let repeated = logits.repeat(rows.len());
             let draws =
@@ -112,7 +119,7 @@ fn equal_logits_at_the_edge_of_top_k_are_told_apart_by_id() {
     let rows: Vec<_> = params
         .iter()
         .zip(0..)
-        .map(|(params, place)| SampledRow { params, history: &history, position: 5, place, pending: &[] })
+        .map(|(params, place)| SampledRow { params, history: &history, position: 5, place, pending: &[], mask: None })
         .collect();
     let drawn = drawn_by(&logits.repeat(200), 8, &rows, &[0, 0], false);
     let mut seen: Vec<u32> = drawn.into_iter().flatten().collect();
@@ -129,7 +136,14 @@ fn draws_on_the_device_follow_the_softmax() {
     let history = TokenHistory::default();
     let draws = 4000;
     let rows: Vec<_> = (0..draws)
-        .map(|place| SampledRow { params: &params, history: &history, position: place, place, pending: &[] })
+        .map(|place| SampledRow {
+            params: &params,
+            history: &history,
+            position: place,
+            place,
+            pending: &[],
+            mask: None,
+        })
         .collect();
     let drawn = drawn_by(&logits.repeat(draws as usize), 10, &rows, &[0, 0], false);
     let weights: Vec<f64> = logits.iter().map(|&x| f64::from(x / 0.8).exp()).collect();
@@ -151,8 +165,13 @@ fn logits_that_are_not_finite_are_told_and_their_token_is_in_the_vocabulary() {
     for poison in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let mut logits = vec![0.5; 300];
         logits[123] = poison;
-        let row = |place| SampledRow { params: &params, history: &history, position: 1, place, pending: &[] };
+        let row =
+            |place| SampledRow { params: &params, history: &history, position: 1, place, pending: &[], mask: None };
         let drawn = drawn_by(&logits, 100, &[row(0), row(1), row(2)], &[0, 0], false);
+        assert_eq!(drawn, [Some(0), None, Some(0)], "{poison}");
+        // Neither does a mask hide it, which allows the first two here.
+        let masked = |place| SampledRow { mask: Some(&[3, 0, 0, 0]), ..row(place) };
+        let drawn = drawn_by(&logits, 100, &[masked(0), masked(1), masked(2)], &[0, 0], false);
         assert_eq!(drawn, [Some(0), None, Some(0)], "{poison}");
     }
 }

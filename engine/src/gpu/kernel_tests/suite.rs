@@ -24,6 +24,7 @@ fn every_kernel_but_the_products_agrees_with_its_twin() {
         "rms_norm",
         "rope_kv",
         "sample_adjust",
+        "sample_mask",
         "sample_filter",
         "sample_pick",
         "sample_scan",
@@ -45,8 +46,16 @@ fn kernels_that_are_refused_are_named_and_what_they_did_not_write_is_wrong() {
     assert_eq!(refused, BTreeSet::from(["rms_norm", "sample_scan"]));
     let wrong = named(findings.iter().filter(|finding| !finding.is_right()).collect());
     // The sampler's kernels are judged by what they do together.
-    let expected =
-        ["rms_norm", "sample_adjust", "sample_filter", "sample_pick", "sample_scan", "sample_sift", "sample_survey"];
+    let expected = [
+        "rms_norm",
+        "sample_adjust",
+        "sample_filter",
+        "sample_mask",
+        "sample_pick",
+        "sample_scan",
+        "sample_sift",
+        "sample_survey",
+    ];
     assert_eq!(wrong, BTreeSet::from(expected));
 }
 

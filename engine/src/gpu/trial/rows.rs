@@ -116,8 +116,16 @@ impl Trial {
         }
         let params = SamplingParams { temperature: 0.8, seed: 7, ..SamplingParams::default() };
         let history = TokenHistory::new(&[], 0);
-        let sampled =
-            |place| Some(SampledRow { params: &params, history: &history, position: 100 + place, place, pending: &[] });
+        let sampled = |place| {
+            Some(SampledRow {
+                params: &params,
+                history: &history,
+                position: 100 + place,
+                place,
+                pending: &[],
+                mask: None,
+            })
+        };
         let sampled: Vec<_> = (0..rows).map(sampled).collect();
         let records = SampleRecords::new(&sampled, vocabulary);
         let data = StepData { output_rows: vec![0; rows as usize], ..StepData::default() };
