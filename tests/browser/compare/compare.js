@@ -128,7 +128,13 @@ const ENTER = {
 async function wllama({ model, threads, prompt, generate }, gpu) {
   const { Wllama } = await import("./wl/index.js");
   const w = new Wllama({ default: new URL("wl/wasm/wllama.wasm", location.href).href }, { suppressNativeLog: true });
-  if (gpu && !w.isSupportWebGPU()) throw new Error("wllama finds no WebGPU that it can use in this browser");
+  if (gpu) {
+    if (!w.isSupportWebGPU()) throw new Error("wllama finds no WebGPU that it can use in this browser");
+    // llama.cpp asks for it with its device, and where that is refused wllama computes on the CPU without a word.
+    const adapter = await navigator.gpu.requestAdapter();
+    if (!adapter?.features.has("shader-f16"))
+      throw new Error("wllama's WebGPU needs shader-f16, which this browser does not offer for this GPU");
+  }
   await w.loadModelFromUrl(new URL(model, location.href).href, {
     n_gpu_layers: gpu ? 99 : 0,
     ...(threads > 0 ? { n_threads: threads } : { n_threads: navigator.hardwareConcurrency }),
