@@ -9,8 +9,12 @@ use tilewright_tests::drive::Driver;
 use tilewright_tests::model::{cpu, lavapipe, open_fixture};
 
 fn drivers() -> [Driver; 2] {
+    drivers_of(8)
+}
+
+fn drivers_of(rows: u32) -> [Driver; 2] {
     [cpu(), lavapipe()].map(|device: Device| {
-        let options = LoadOptions { max_rows: Some(8), kv_bytes: Some(16 * 16 * 768), ..LoadOptions::default() };
+        let options = LoadOptions { max_rows: Some(rows), kv_bytes: Some(16 * 16 * 768), ..LoadOptions::default() };
         Driver::new(open_fixture("llama", device, options).executor)
     })
 }
@@ -108,7 +112,7 @@ fn a_mask_leaves_what_it_allows_to_its_own_sequence_and_the_same_on_both_executo
                 repetition_penalty: 1.3,
                 logit_bias: vec![(TokenId(sequence as u32), 100.0)],
                 seed: round,
-                top_logprobs: Some(0),
+                top_logprobs: (sequence % 2 == 0).then_some(0),
                 ..SamplingParams::default()
             };
             let sequences = 4 * round..4 * round + 4;
@@ -133,8 +137,35 @@ fn a_mask_leaves_what_it_allows_to_its_own_sequence_and_the_same_on_both_executo
     let [cpu, gpu] = &drawn;
     for (cpu, gpu) in cpu.iter().zip(gpu) {
         assert_eq!((cpu.sequence, cpu.token), (gpu.sequence, gpu.token));
-        assert!((cpu.logprob.unwrap() - gpu.logprob.unwrap()).abs() < 1e-3, "{cpu:?} {gpu:?}");
+        assert!((cpu.logprob.unwrap_or(1.0) - gpu.logprob.unwrap_or(1.0)).abs() < 1e-3, "{cpu:?} {gpu:?}");
     }
+}
+
+#[test]
+fn logits_come_back_of_the_rows_that_ask_for_them_also_where_a_device_takes_them_in_segments() {
+    // Output rows: one drawn, 70 of a text, one drawn with its log-probability, one drawn; 64 are computed at a time.
+    let with_logprobs = |sequence| OpenSequence {
+        sampling: SamplingParams { top_logprobs: Some(2), ..SamplingParams::default() },
+        ..open(sequence)
+    };
+    let text = Chunk {
+        tokens: (0..70).map(|i| TokenSource::Id(TokenId(i * 5 % 384))).collect(),
+        block_table: (4..9).map(BlockId).collect(),
+        output: ChunkOutput::AllLogits,
+        ..chunk(2)
+    };
+    let at = |sequence: u64| Chunk { block_table: vec![BlockId(sequence as u32 + 8)], ..chunk(sequence) };
+    let plan = plan(vec![open(1), open(2), with_logprobs(3), open(4)], vec![at(1), text, at(3), at(4)]);
+    let [cpu, gpu] = drivers_of(100).map(|mut driver| driver.issue(plan.clone()).unwrap());
+    assert_eq!((cpu.logits.len(), gpu.logits.len()), (70 * 384, 70 * 384));
+    for (cpu, gpu) in cpu.logits.iter().zip(&gpu.logits) {
+        assert!((cpu - gpu).abs() < 2e-3, "{cpu} {gpu}");
+    }
+    for (cpu, gpu) in cpu.sampled.iter().zip(&gpu.sampled) {
+        assert_eq!((cpu.token, cpu.logprob.is_some()), (gpu.token, gpu.logprob.is_some()));
+        assert!((cpu.logprob.unwrap_or(1.0) - gpu.logprob.unwrap_or(1.0)).abs() < 1e-3, "{cpu:?} {gpu:?}");
+    }
+    assert_eq!(gpu.sampled.iter().map(|sampled| sampled.logprob.is_some()).collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[test]

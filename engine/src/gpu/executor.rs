@@ -1,12 +1,12 @@
 //! A step on the GPU.
 //!
 //! Buffers, bind groups and pipelines outlive the step: issuing one writes the step's data, encodes one compute pass and submits it.
-//! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back when they, or
+//! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back of rows of which they, or
 //! log-probabilities, are asked for.
 
 use super::binder::{Binder, Form, Rung};
 use super::dispatch::{Counts, Dispatch, Kernel};
-use super::flight::{Asked, Flight, InFlight, Read, StepResult, output};
+use super::flight::{Asked, Flight, InFlight, Read, StepResult, output, wanted_rows};
 use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
 use super::readback::StagingPool;
@@ -17,6 +17,7 @@ use crate::kernels::KernelVariant;
 use crate::kernels::sample::SampleRecords;
 use crate::model::ModelConfig;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 use tilewright_plan::{Capacity, Chunk, ChunkOutput, Executor, ExecutorError, StepFuture, StepId, StepPlan};
 
@@ -222,7 +223,7 @@ impl GpuExecutor {
         let mut header = data.pack(&tiles, &records.words, split, room, &mut self.words);
         self.sampler.write(&self.gpu, &mut self.pipelines, &self.memory, records);
         let outputs = header.outputs;
-        let wants_logits = asked.iter().any(Asked::wants_logits);
+        let wanted = wanted_rows(&asked);
         let sampled = chunks.iter().filter(|chunk| chunk.output == ChunkOutput::Sample).count() as u64;
         let mut reads = Vec::new();
         let mut counts = Counts { rows: header.rows, tiles: tiles.len() as u32, splits: header.splits, outputs: 0 };
@@ -236,7 +237,8 @@ impl GpuExecutor {
                 self.memory.write_header(&self.gpu, &header);
             }
             let last = header.output_base + counts.outputs >= outputs;
-            let (encoder, logits) = self.encode(form, first, &counts, wants_logits, records);
+            let (encoder, logits) =
+                self.encode(form, first, &counts, &within(&wanted, header.output_base, counts.outputs), records);
             let mut encoder = encoder;
             let staging = last.then(|| {
                 let staging = self.token_staging.take();
@@ -263,13 +265,13 @@ impl GpuExecutor {
         }
     }
 
-    /// One segment: the body if it is the first, the head, and the sampler. Also returns where its logits are copied to.
+    /// One segment: the body if it is the first, the head, and the sampler. Also returns where the logits of `wanted` are copied to.
     fn encode(
         &mut self,
         form: Form,
         first: bool,
         counts: &Counts,
-        wants_logits: bool,
+        wanted: &[Range<u32>],
         records: &SampleRecords,
     ) -> (wgpu::CommandEncoder, Option<(wgpu::Buffer, u64)>) {
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
@@ -281,13 +283,18 @@ impl GpuExecutor {
             pass.run(&mut encoder, dispatch, counts);
         }
         let mut logits = None;
-        if wants_logits && counts.outputs > 0 {
+        if !wanted.is_empty() {
             // Before biases and penalties change them.
             pass.open = None;
-            let bytes = u64::from(counts.outputs) * u64::from(Activation::Logits.stride(&self.config)) * 4;
+            let row_bytes = u64::from(Activation::Logits.stride(&self.config)) * 4;
             let staging = self.logits_staging.take();
-            encoder.copy_buffer_to_buffer(self.memory.activation(Activation::Logits), 0, &staging, 0, bytes);
-            logits = Some((staging, bytes));
+            let mut at = 0;
+            for rows in wanted {
+                let (from, bytes) = (u64::from(rows.start) * row_bytes, rows.len() as u64 * row_bytes);
+                encoder.copy_buffer_to_buffer(self.memory.activation(Activation::Logits), from, &staging, at, bytes);
+                at += bytes;
+            }
+            logits = Some((staging, at));
         }
         if counts.outputs > 0 {
             for dispatch in self.sampler.dispatches(records) {
@@ -300,6 +307,12 @@ impl GpuExecutor {
         }
         (encoder, logits)
     }
+}
+
+/// What of rows is among the `count` from `base` on, counted from there.
+fn within(rows: &[Range<u32>], base: u32, count: u32) -> Vec<Range<u32>> {
+    let own = |rows: &Range<u32>| rows.start.max(base) - base..rows.end.min(base + count).max(base) - base;
+    rows.iter().map(own).filter(|rows| !rows.is_empty()).collect()
 }
 
 /// Which form so many rows take.

@@ -11,6 +11,7 @@ use crate::kernels::sample::{Penalizes, SampledRow};
 use crate::sampling::{TokenHistory, log_probabilities};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
@@ -73,6 +74,22 @@ impl Asked {
     pub(super) fn wants_logits(&self) -> bool {
         self.output != ChunkOutput::Sample || self.top_logprobs.is_some()
     }
+}
+
+/// Of a step's output rows, those whose logits come back.
+pub(super) fn wanted_rows(asked: &[Asked]) -> Vec<Range<u32>> {
+    let mut wanted: Vec<Range<u32>> = Vec::new();
+    let mut end = 0;
+    for asked in asked {
+        let rows = end..end + asked.rows as u32;
+        end = rows.end;
+        match wanted.last_mut() {
+            _ if !asked.wants_logits() => {}
+            Some(last) if last.end == rows.start => last.end = rows.end,
+            _ => wanted.push(rows),
+        }
+    }
+    wanted
 }
 
 /// A step in flight.
@@ -268,11 +285,11 @@ impl Flight {
             .filter(|asked| asked.output == ChunkOutput::Sample)
             .zip(tokens.chunks_exact(2))
             .find_map(|(asked, token)| (token[1] == 0).then_some(asked.sequence));
-        let raw = step.asked.iter().any(Asked::wants_logits);
         let mut output = StepOutput::default();
         let mut sampled = tokens.chunks_exact(2);
         for asked in &step.asked {
-            let rows: Vec<&[f32]> = if raw { logits.by_ref().take(asked.rows).collect() } else { Vec::new() };
+            let rows: Vec<&[f32]> =
+                if asked.wants_logits() { logits.by_ref().take(asked.rows).collect() } else { Vec::new() };
             if asked.output != ChunkOutput::Sample {
                 output.logits.extend(rows.into_iter().flatten());
                 continue;
