@@ -112,7 +112,7 @@ fn a_mask_leaves_what_it_allows_to_its_own_sequence_and_the_same_on_both_executo
                 repetition_penalty: 1.3,
                 logit_bias: vec![(TokenId(sequence as u32), 100.0)],
                 seed: round,
-                top_logprobs: (sequence % 2 == 0).then_some(0),
+                top_logprobs: sequence.is_multiple_of(2).then_some(0),
                 ..SamplingParams::default()
             };
             let sequences = 4 * round..4 * round + 4;
