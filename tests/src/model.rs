@@ -47,7 +47,8 @@ pub fn lavapipe_with_integers() -> Device {
     lavapipe_with(&GpuOptions { software: Some(false), least_limits: true, ..GpuOptions::default() })
 }
 
-fn lavapipe_with(options: &GpuOptions) -> Device {
+/// Lavapipe, pretending.
+pub fn lavapipe_with(options: &GpuOptions) -> Device {
     let options = GpuOptions { adapter: Some("llvmpipe".into()), ..options.clone() };
     Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
 }
@@ -80,8 +81,13 @@ pub fn smollm2_path() -> PathBuf {
 /// SmolLM2-135M-Instruct, which `cargo xtask setup` fetches. A test that needs it fails without it.
 pub fn open_smollm2(device: Device, options: LoadOptions) -> Loaded {
     let bytes = fs::read(smollm2_path()).expect("SmolLM2 in the cache folder; `cargo xtask setup` fetches it");
+    open_gguf(&bytes, device, options)
+}
+
+/// The bytes of a GGUF.
+pub fn open_gguf(bytes: &[u8], device: Device, options: LoadOptions) -> Loaded {
     let mut loader = Loader::new(device, WeightFiles::Gguf, options).unwrap();
-    loader.begin_file("SmolLM2-135M-Instruct.Q4_1.gguf", Some(bytes.len() as u64)).unwrap();
+    loader.begin_file("model.gguf", Some(bytes.len() as u64)).unwrap();
     for cut in bytes.chunks(8 << 20) {
         loader.push(cut).unwrap();
     }
