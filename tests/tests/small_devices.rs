@@ -4,25 +4,21 @@
 use tilewright_engine::kernels::MatrixUnit;
 use tilewright_engine::load::load_shape;
 use tilewright_engine::model::shapes::Shape;
-use tilewright_engine::{Device, Gpu, GpuError, GpuOptions, LoadError, LoadOptions};
+use tilewright_engine::{Device, GpuError, GpuOptions, LoadError, LoadOptions};
 use tilewright_tests::drive::Driver;
-use tilewright_tests::model::cpu_reference;
+use tilewright_tests::fixture::assert_close;
+use tilewright_tests::model::{cpu_reference, lavapipe_with};
 
 /// Two layers.
 const SMALL: Shape = Shape::new("small", [2, 128, 352, 4, 2, 32, 500, 256], 10_000.0, true, true);
 
 fn device(refuse: &[&str]) -> Device {
-    device_with(&GpuOptions {
+    lavapipe_with(&GpuOptions {
         software: Some(false),
         half_cache: Some(false),
         refuse: refuse.iter().map(ToString::to_string).collect(),
         ..GpuOptions::default()
     })
-}
-
-fn device_with(options: &GpuOptions) -> Device {
-    let options = GpuOptions { adapter: Some("llvmpipe".into()), ..options.clone() };
-    Device::Gpu(pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it"))
 }
 
 fn load(device: Device) -> Result<Driver, LoadError> {
@@ -64,7 +60,7 @@ fn products_by_matrix_units_round_less_than_those_of_integers_which_stand_in_for
         let refuse = refuse.iter().map(ToString::to_string).collect();
         let options =
             GpuOptions { unit, refuse, software: Some(false), half_cache: Some(false), ..GpuOptions::default() };
-        differences_by(device_with(&options), &[1, 8, 70])
+        differences_by(lavapipe_with(&options), &[1, 8, 70])
     };
     let pretended = Some(MatrixUnit::PRETENDED);
     let (units, integers) = (with(pretended, &[]), with(None, &[]));
@@ -91,23 +87,37 @@ fn a_kernel_that_is_refused_in_the_middle_of_a_conversation_is_stood_in_for() {
 fn what_a_software_device_refuses_is_stood_in_for_as_well() {
     for refused in [&[][..], &["matvec_serial"], &["attention_serial"], &["matvec_serial 8"]] {
         let refuse = refused.iter().map(ToString::to_string).collect();
-        let floats = differences(device_with(&GpuOptions { refuse, software: Some(true), ..GpuOptions::default() }));
+        let floats = differences(lavapipe_with(&GpuOptions { refuse, software: Some(true), ..GpuOptions::default() }));
         assert!(floats.iter().all(|&difference| difference < 1e-3), "without {refused:?}: {floats:?}");
     }
     // That it had those of its own to begin with: without any other it still computes.
     let without = |refused: &[&str]| {
         let refuse = refused.iter().map(ToString::to_string).collect();
-        load(device_with(&GpuOptions { refuse, software: Some(true), ..GpuOptions::default() })).map(|_| ())
+        load(lavapipe_with(&GpuOptions { refuse, software: Some(true), ..GpuOptions::default() })).map(|_| ())
     };
     assert!(without(&["matvec", "matmul", "attention_split", "attention_tile"]).is_ok());
-    let Err(LoadError::Gpu(error)) = without(&["matvec_serial", "matvec"]) else { panic!("it can't be loaded") };
-    assert!(matches!(error, GpuError::Refused { kernel: "matvec", .. }), "{error}");
+    let all = ["matvec_serial", "matvec", "matmul"];
+    let Err(LoadError::Gpu(error)) = without(&all) else { panic!("it can't be loaded") };
+    assert!(matches!(error, GpuError::Refused { kernel: "matmul", .. }), "{error}");
+}
+
+#[test]
+fn a_software_device_takes_as_many_rows_a_step_as_it_is_allowed_to() {
+    let long = Shape::new("long", [1, 64, 64, 2, 1, 32, 100, 2048], 10_000.0, false, true);
+    let text: Vec<u32> = (0..1200).map(|i| i * 37 % 100).collect();
+    let logits = |device| {
+        let options = LoadOptions { max_rows: Some(2048), ..LoadOptions::default() };
+        let loaded = pollster::block_on(load_shape(device, &long, &options, &mut |_, _| ())).unwrap();
+        Driver::new(loaded.executor).logits(&text, text.len())
+    };
+    let software = GpuOptions { software: Some(true), half_cache: Some(false), ..GpuOptions::default() };
+    assert_close("1200 rows", &logits(lavapipe_with(&software)), &logits(cpu_reference()));
 }
 
 #[test]
 fn a_device_that_refuses_every_product_is_an_error_that_names_the_kernel() {
-    let Err(LoadError::Gpu(error)) = load(device(&["matvec"])) else { panic!("it can't be loaded") };
-    assert!(matches!(error, GpuError::Refused { kernel: "matvec", .. }), "{error}");
+    let Err(LoadError::Gpu(error)) = load(device(&["matvec", "matmul"])) else { panic!("it can't be loaded") };
+    assert!(matches!(error, GpuError::Refused { kernel: "matmul", .. }), "{error}");
     let words = error.to_string();
-    assert!(words.contains("refused to compile matvec") && words.contains("update the graphics driver"), "{words}");
+    assert!(words.contains("refused to compile matmul") && words.contains("update the graphics driver"), "{words}");
 }

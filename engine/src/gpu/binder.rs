@@ -7,6 +7,7 @@ use super::Gpu;
 use super::dispatch::{Dispatch, Kernel};
 use super::memory::{StepMemory, WORDS_AT};
 use super::pipelines::{Access, BindingKinds, Pipelines};
+use super::rung::{Attention, Products, Rung};
 use super::weights::{GpuMatrix, GpuPart, GpuWeights};
 use crate::graph::{Activation, Fusion, Op, RowSet};
 use crate::kernels::KernelVariant;
@@ -28,74 +29,6 @@ pub(super) enum Form {
     Many,
 }
 
-/// Which kernels are asked for. A device whose compiler refuses one gets those of the next rung.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rung {
-    /// Products of integers, of many rows by the matrix units of subgroups.
-    Units,
-    /// Products of integers where there are enough rows.
-    Integers,
-    /// Products of floats, fused with what is beside them.
-    Fused,
-    /// One kernel for each operation, and products for a processor that stands in for a GPU.
-    Serial,
-    /// One kernel for each operation, and products without workgroup memory.
-    Plain,
-}
-
-impl Rung {
-    /// Where a device begins.
-    pub(super) fn from(gpu: &Gpu) -> Self {
-        match (gpu.multiplies_integers(), gpu.is_software()) {
-            (true, _) if gpu.matrix_unit().is_some() => Self::Units,
-            (true, _) => Self::Integers,
-            (false, false) => Self::Fused,
-            // Dispatches cost a software adapter little and barriers much, and a fused norm's weights are loaded again for every few outputs:
-            // SwiftShader takes a tenth less time without.
-            (false, true) => Self::Serial,
-        }
-    }
-
-    pub(super) fn has_integers(self) -> bool {
-        matches!(self, Self::Units | Self::Integers)
-    }
-
-    /// Whether operations are fused with what is beside them.
-    fn fuses(self) -> bool {
-        !matches!(self, Self::Serial | Self::Plain)
-    }
-
-    /// The attention by parts of the keys.
-    pub(super) fn split(self, gpu: &Gpu, config: &ModelConfig) -> KernelVariant {
-        let heads_per_kv = config.heads / config.kv_heads;
-        match self {
-            Self::Serial => KernelVariant::default_attention_serial(config.head_dim, heads_per_kv, gpu.serial_lanes()),
-            _ => KernelVariant::default_split(config.head_dim, heads_per_kv),
-        }
-    }
-
-    pub(super) fn next(self) -> Option<Self> {
-        match self {
-            Self::Units => Some(Self::Integers),
-            Self::Integers => Some(Self::Fused),
-            Self::Fused | Self::Serial => Some(Self::Plain),
-            Self::Plain => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Rung {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Units => "products by matrix units",
-            Self::Integers => "products of integers",
-            Self::Fused => "fused kernels of floats",
-            Self::Serial => "products for processors",
-            Self::Plain => "the plainest kernels",
-        })
-    }
-}
-
 /// Binds operations to buffers.
 pub(super) struct Binder<'a> {
     pub(super) gpu: &'a Gpu,
@@ -105,7 +38,7 @@ pub(super) struct Binder<'a> {
     pub(super) memory: &'a StepMemory,
     pub(super) pipelines: &'a mut Pipelines,
     pub(super) form: Form,
-    pub(super) rung: Rung,
+    pub(super) rung: &'a Rung,
     /// The attention by parts of the keys.
     pub(super) split: KernelVariant,
     /// Whether gate and up lie side by side, before their activation.
@@ -156,8 +89,9 @@ impl Binder<'_> {
                 let matrix = self.weights.matrix(*weight).clone();
                 let bias = bias.and_then(|bias| self.weights.vector(bias)).cloned();
                 let kernel = match self.form {
-                    _ if self.rung == Rung::Serial => Kernel::Serial,
-                    _ if self.rung == Rung::Plain => Kernel::Plain,
+                    _ if self.rung.products == Products::Serial => Kernel::Serial,
+                    _ if self.rung.products == Products::Plain => Kernel::Plain,
+                    _ if self.rung.products == Products::Tiles => Kernel::Tiles,
                     Form::Few | Form::Integers => Kernel::Matvec,
                     Form::Many => Kernel::Product,
                 };
@@ -208,16 +142,17 @@ impl Binder<'_> {
         let buffer = |activation: Activation| memory.activation(activation);
         let (header, words) = ((0, Uniform, &memory.step), (1, Read, &memory.step));
         let inputs = [header, words, (2, Read, buffer(Query)), (3, Read, memory.cache(layer))];
-        let outputs: Vec<(Kernel, Bindings<'_>)> = if self.form == Form::Many && self.rung != Rung::Serial {
-            let kernel = match KernelVariant::default_attention(self.config.head_dim, self.gpu.is_software()) {
-                tile @ KernelVariant::AttentionTile { .. } => Kernel::Tile(tile),
-                other => Kernel::Fixed(other),
-            };
-            vec![(kernel, [&inputs[..], &[(4, ReadWrite, buffer(Attended))]].concat())]
-        } else {
-            let joined = vec![header, words, (2, Read, &memory.partials), (3, ReadWrite, buffer(Attended))];
-            let parts = [&inputs[..], &[(4, ReadWrite, &memory.partials)]].concat();
-            vec![(Kernel::Split(self.split), parts), (Kernel::Reduce, joined)]
+        let whole = |kernel| vec![(kernel, [&inputs[..], &[(4, ReadWrite, buffer(Attended))]].concat())];
+        let outputs: Vec<(Kernel, Bindings<'_>)> = match self.rung.attention(self.form) {
+            Attention::Rows => whole(Kernel::Fixed(KernelVariant::Attention { workgroup: 64 })),
+            Attention::Tiles => {
+                whole(Kernel::Tile(KernelVariant::default_attention(self.config.head_dim, self.gpu.is_software())))
+            }
+            Attention::Serial | Attention::Parts => {
+                let joined = vec![header, words, (2, Read, &memory.partials), (3, ReadWrite, buffer(Attended))];
+                let parts = [&inputs[..], &[(4, ReadWrite, &memory.partials)]].concat();
+                vec![(Kernel::Split(self.split), parts), (Kernel::Reduce, joined)]
+            }
         };
         let heads = self.heads();
         let bind =

@@ -46,6 +46,8 @@ pub(super) enum Kernel {
     Serial,
     /// Any matrix product, without workgroup memory.
     Plain,
+    /// Any matrix product, by tiles.
+    Tiles,
     /// A product of integers for few rows.
     MatvecPacked,
     /// A product of integers for many rows.
@@ -128,6 +130,7 @@ impl Dispatch {
             (Kernel::Scan, _) => KernelVariant::default_scan(gpu.is_software()),
             (Kernel::Pick, _) => KernelVariant::default_scan(gpu.is_software()).pick(),
             (Kernel::Plain, _) => KernelVariant::default_product(rows, true),
+            (Kernel::Tiles, _) => KernelVariant::default_tiles(rows),
             (Kernel::Serial, KernelShape::Product(product)) => {
                 let WeightShape { weight_format, packs, part_rows, .. } = product.weight;
                 KernelVariant::default_serial(rows, weight_format, packs, part_rows, gpu.serial_lanes())
@@ -184,7 +187,7 @@ impl Dispatch {
             Kernel::RmsNorm => "rms_norm",
             Kernel::Scan => "sample_scan",
             Kernel::Pick => "sample_pick",
-            Kernel::Product | Kernel::Matvec | Kernel::Serial | Kernel::Plain => "product",
+            Kernel::Product | Kernel::Matvec | Kernel::Serial | Kernel::Plain | Kernel::Tiles => "product",
             Kernel::MatvecPacked | Kernel::MatmulPacked => "packed product",
         }
     }

@@ -4,12 +4,13 @@
 //! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back of rows of which they, or
 //! log-probabilities, are asked for.
 
-use super::binder::{Binder, Form, Rung};
+use super::binder::{Binder, Form};
 use super::dispatch::{Counts, Dispatch, Kernel};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output, wanted_rows};
 use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
 use super::readback::StagingPool;
+use super::rung::{Products, Rung};
 use super::sampler::{RING, Sampler};
 use super::{Gpu, GpuError, GpuWeights};
 use crate::graph::{Activation, KeySplit, Program, StepData};
@@ -57,7 +58,7 @@ impl GpuExecutor {
     ) -> Result<Self, GpuError> {
         let mut gpu = weights.gpu().clone();
         let fused = Program::new(config).fused();
-        let mut rung = Rung::from(&gpu);
+        let mut rung = Rung::new(&gpu, config);
         let mut pipelines = Pipelines::default();
         let (mut bodies, mut heads, mut sampler);
         loop {
@@ -69,7 +70,7 @@ impl GpuExecutor {
                 memory: &memory,
                 pipelines: &mut pipelines,
                 form: Form::Few,
-                rung,
+                rung: &rung,
                 split: rung.split(&gpu, config),
                 gate_is_joined: false,
             };
@@ -108,11 +109,11 @@ impl GpuExecutor {
             }
             sampler.prepare(&gpu, &mut pipelines);
             let Some((kernel, reason)) = pipelines.refusal().await else { break };
-            let Some(next) = rung.next() else {
+            let Some(next) = rung.next(kernel) else {
                 return Err(GpuError::Refused { adapter: gpu.name(), kernel, reason });
             };
             tracing::warn!("{} refused to compile {kernel}, so it goes on with {next}: {reason}", gpu.name());
-            if rung == Rung::Units {
+            if next.products != Products::Units {
                 gpu = gpu.with_matrix_unit(None);
             }
             (rung, pipelines) = (next, Pipelines::default());

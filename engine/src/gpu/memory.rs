@@ -1,12 +1,12 @@
 //! What a step works in: activations, step data and the KV cache. Made once, for the largest step that the executor takes.
 
 use super::Gpu;
-use super::binder::Rung;
+use super::rung::Rung;
 use super::sampler::SamplerMemory;
 use super::weights::lasting;
 use crate::graph::{Activation, KeySplit, RowSet, StepHeader};
-use crate::kernels::quantize;
 use crate::kernels::sample::RECORD_WORDS;
+use crate::kernels::{KernelVariant, quantize};
 use crate::model::ModelConfig;
 use std::collections::BTreeMap;
 use tilewright_plan::Capacity;
@@ -91,8 +91,13 @@ impl StepMemory {
         let words = rows * row_words + u64::from(capacity.max_chunks) * blocks_per_sequence;
         let bytes = WORDS_AT + words * 4;
         let record_bytes = u64::from(config.heads) * u64::from(config.head_dim + 4) * 4;
-        let few = u64::from(FEW_ROWS.min(capacity.max_rows));
-        let most_parts = u64::from(MOST_PARTS).min(gpu.max_binding_bytes / record_bytes).max(few);
+        let split = Rung::new(gpu, config).split(gpu, config);
+        // Every row has a part. A processor that stands in for a GPU goes by parts however many rows there are.
+        let by_parts = match split {
+            KernelVariant::AttentionSerial { .. } => rows,
+            _ => rows.min(FEW_ROWS.into()),
+        };
+        let most_parts = u64::from(MOST_PARTS).min(gpu.max_binding_bytes / record_bytes).max(by_parts);
         let partials = scratch("partial attention", most_parts * record_bytes);
         let integers = gpu.multiplies_integers().then(|| {
             let widest = config.hidden.max(config.query_width()).max(config.feed_forward);
@@ -112,7 +117,7 @@ impl StepMemory {
             partials,
             integers,
             cache: Vec::new(),
-            split: Rung::from(gpu).split(gpu, config).key_split(most_parts as u32),
+            split: split.key_split(most_parts as u32),
             max_outputs: max_outputs as u32,
             sampler,
             scratch_bytes,

@@ -6,7 +6,7 @@
 //! - `ledger`: what was made, and what memory it takes
 //! - `pipelines`: kernels compiled once; [`ahead`]: beside whatever the device does
 //! - `planted`: faults for tests
-//! - `dispatch`: a kernel bound to buffers; `binder`: operations as dispatches
+//! - `dispatch`: a kernel bound to buffers; `binder`: operations as dispatches; `rung`: by which kernels
 //! - `integers`: products of 8-bit integers
 //! - `sampler`: drawing tokens
 //! - `flight`: steps that were not read back yet, and the sequences they belong to
@@ -36,6 +36,7 @@ mod planted;
 pub mod profile;
 mod readback;
 pub mod rehearsal;
+mod rung;
 mod sampler;
 mod stopwatch;
 pub mod trial;

@@ -31,7 +31,14 @@ impl KernelVariant {
                 let columns = rows.max(1).next_power_of_two();
                 Self::Matvec { threads: 16, outputs: 4, columns, block: 1, stage: 0, subgroups: false, halves: false }
             }
-            9..=16 => Self::Matmul { tile_m: 16, tile_n: 32, thread_m: 2, thread_n: 4, halves: false },
+            9.. => Self::default_tiles(rows),
+        }
+    }
+
+    /// The matrix product by tiles, which serves any number of rows.
+    pub fn default_tiles(rows: u32) -> Self {
+        match rows {
+            0..=16 => Self::Matmul { tile_m: 16, tile_n: 32, thread_m: 2, thread_n: 4, halves: false },
             _ => Self::Matmul { tile_m: 32, tile_n: 64, thread_m: 4, thread_n: 4, halves: false },
         }
     }
