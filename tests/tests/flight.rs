@@ -6,7 +6,9 @@ use tilewright_plan::{
     StepPlan, TokenId, TokenSource,
 };
 use tilewright_tests::fixture;
-use tilewright_tests::model::{cpu, lavapipe, lavapipe_as_hardware, lavapipe_with_least_limits, open_fixture};
+use tilewright_tests::model::{
+    cpu, lavapipe, lavapipe_as_hardware, lavapipe_with_integers, lavapipe_with_least_limits, open_fixture,
+};
 
 fn executor(device: Device) -> Box<dyn Executor> {
     open_fixture("llama", device, LoadOptions { max_context: Some(128), ..LoadOptions::default() }).executor
@@ -70,6 +72,67 @@ fn tokens_do_not_depend_on_how_many_steps_are_in_flight() {
             let tokens = decode(&mut *executor(device.clone()), 30, depth, |_| ());
             assert_eq!(tokens, reference, "{depth} steps in flight");
         }
+    }
+}
+
+/// Prompts answered one after the other in the same blocks, with three steps in flight: the step that reads a prompt closes the sequence
+/// before, two steps of which were not read back.
+fn one_after_the_other(executor: &mut dyn Executor, prompts: &[Vec<TokenId>]) -> Vec<Vec<u32>> {
+    let mut tokens = vec![Vec::new(); prompts.len()];
+    let mut in_flight: std::collections::VecDeque<StepFuture> = std::collections::VecDeque::new();
+    let mut read = |future: StepFuture| {
+        for sampled in pollster::block_on(future).unwrap().sampled {
+            tokens[sampled.sequence.0 as usize].push(sampled.token.0);
+        }
+    };
+    let mut last = None;
+    for (index, prompt) in prompts.iter().enumerate() {
+        let sequence = SequenceId(index as u64);
+        for position in 0..10 {
+            let prompt_len = prompt.len() as u32;
+            let opens =
+                OpenSequence { sequence, tokens: prompt.clone(), prompt_len, sampling: SamplingParams::default() };
+            let first = position == 0;
+            let chunk = Chunk {
+                sequence,
+                start: if first { 0 } else { prompt_len + position - 1 },
+                tokens: match last {
+                    Some(step) if !first => vec![TokenSource::SampledBy(step)],
+                    _ => prompt.iter().map(|&token| TokenSource::Id(token)).collect(),
+                },
+                block_table: (0..4).map(BlockId).collect(),
+                output: ChunkOutput::Sample,
+            };
+            let plan = StepPlan {
+                close: if first && index > 0 { vec![SequenceId(index as u64 - 1)] } else { Vec::new() },
+                open: if first { vec![opens] } else { Vec::new() },
+                chunks: vec![chunk],
+                ..StepPlan::default()
+            };
+            let step = last.map_or(StepId(0), |StepId(step)| StepId(step + 1));
+            in_flight.push_back(executor.issue(step, plan));
+            last = Some(step);
+            if in_flight.len() == 3 {
+                read(in_flight.pop_front().unwrap());
+            }
+        }
+    }
+    in_flight.into_iter().for_each(&mut read);
+    tokens
+}
+
+#[test]
+fn blocks_may_be_another_s_while_steps_that_write_them_are_in_flight() {
+    let prompt = |seed: u32, len: u32| (0..len).map(|i| TokenId((7 + 5 * i + 31 * seed) % 384)).collect::<Vec<_>>();
+    // A longer one over a shorter and the other way round, of few rows and of many.
+    let prompts = [prompt(1, 20), prompt(2, 45), prompt(3, 1), prompt(4, 33), prompt(5, 40)];
+    for device in [lavapipe_as_hardware(), lavapipe_with_integers()] {
+        let alone = |prompt: &Vec<TokenId>| {
+            one_after_the_other(&mut *executor(device.clone()), std::slice::from_ref(prompt)).remove(0)
+        };
+        let expected: Vec<Vec<u32>> = prompts.iter().map(alone).collect();
+        assert!(expected.iter().all(|tokens| tokens.len() == 10) && expected[0] != expected[1]);
+        assert_eq!(one_after_the_other(&mut *executor(device.clone()), &prompts), expected);
     }
 }
 
