@@ -12,13 +12,19 @@
 
 import { ofThisBuild } from "./build-id.js";
 import { endToEnd, type EndToEnd } from "./bench-end-to-end.js";
-import { readBenchOptions, type BenchOptions, type BenchProgress, type Figures } from "./bench-options.js";
+import {
+  readBenchOptions,
+  type BenchOptions,
+  type BenchProgress,
+  type BenchSampling,
+  type Figures,
+} from "./bench-options.js";
 import type { BenchAdapter, FromBench, ToBench } from "./bench-worker.js";
 import { TilewrightError, connectionError } from "./errors.js";
 import { readModelAddress } from "./model-address.js";
 import type { TuningStatus } from "./tuning.js";
 
-export type { BenchAdapter, BenchOptions, BenchProgress, EndToEnd, Figures };
+export type { BenchAdapter, BenchOptions, BenchProgress, BenchSampling, EndToEnd, Figures };
 export { TilewrightError };
 
 /** The figures of the median run, and of all. */
@@ -37,6 +43,8 @@ export interface BenchReport {
   prompt: number;
   generate: number;
   repeats: number;
+  /** How tokens were drawn. */
+  sampling: Required<BenchSampling>;
   weights_bytes: number;
   kv_bytes: number;
   scratch_bytes: number;
