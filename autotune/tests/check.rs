@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use tilewright_autotune::check::{ROWS, Verdict, selection};
 use tilewright_autotune::space::{Limits, variants};
 use tilewright_engine::gpu::check::FORMATS;
+use tilewright_engine::gpu::trial::ProductForm;
 use tilewright_engine::kernels::MatrixUnit;
 use tilewright_engine::{Gpu, GpuOptions};
 
@@ -16,10 +17,9 @@ const LIMITS: Limits = Limits {
     serial: true,
 };
 
-fn gpu(refuse: &[&str]) -> Gpu {
+fn gpu(options: GpuOptions) -> Gpu {
     let adapter = std::env::var("TILEWRIGHT_TEST_ADAPTER").unwrap_or_else(|_| "llvmpipe".into());
-    let refuse = refuse.iter().map(ToString::to_string).collect();
-    let options = GpuOptions { adapter: Some(adapter), refuse, ..GpuOptions::default() };
+    let options = GpuOptions { adapter: Some(adapter), ..options };
     pollster::block_on(Gpu::request(&options)).expect("Mesa's lavapipe; `cargo xtask setup` installs it")
 }
 
@@ -64,24 +64,30 @@ fn only_where_a_device_has_halves_are_there_variants_in_f16_and_then_of_both_ker
 
 #[test]
 fn every_product_of_a_selection_is_right() {
-    let gpu = gpu(&[]);
-    let with_subgroups = Limits { subgroup: gpu.least_subgroup(), ..LIMITS };
+    // A GPU keeps keys and values as halves, a device in software as floats.
+    let [floats, halves] =
+        [false, true].map(|halves| gpu(GpuOptions { half_cache: Some(halves), ..GpuOptions::default() }));
+    assert!(floats.least_subgroup() > 1 && floats.has_halves(), "{} is to have subgroups and f16", floats.name());
+    let with_subgroups = Limits { subgroup: floats.least_subgroup(), ..LIMITS };
     let some = selection(&with_subgroups, 2, 1).into_iter().filter(|check| check.variant.uses_subgroups());
-    assert!(gpu.least_subgroup() == 1 || some.clone().count() > 10);
+    assert!(some.clone().count() > 10);
     // A product in f16 may be off by 0.5 % of what its products' magnitudes add up to, which here is 0.25 times the root of the inputs'
     // number, 4 at most: by 2e-2. Errors of either sign leave a tenth of that.
-    let in_halves = Limits { halves: gpu.has_halves(), ..LIMITS };
-    let halves = selection(&in_halves, 3, 1).into_iter().filter(|check| check.variant.uses_halves());
-    assert!(!gpu.has_halves() || halves.clone().count() > 20);
-    for check in selection(&LIMITS, 1, 1).into_iter().chain(some).chain(halves) {
-        let verdict = pollster::block_on(check.run(&gpu)).unwrap();
-        assert!(matches!(verdict, Verdict::Error(error) if error <= 2e-3), "{check:?}: {verdict:?}");
+    let in_halves = Limits { halves: true, ..LIMITS };
+    let narrow = selection(&in_halves, 3, 1).into_iter().filter(|check| check.variant.uses_halves());
+    assert!(narrow.clone().count() > 20);
+    for check in selection(&LIMITS, 1, 1).into_iter().chain(some).chain(narrow) {
+        let caches = matches!(check.op.form, ProductForm::Qkv { .. });
+        for gpu in [&floats, &halves].into_iter().take(if caches { 2 } else { 1 }) {
+            let verdict = pollster::block_on(check.run(gpu)).unwrap();
+            assert!(matches!(verdict, Verdict::Error(error) if error <= 2e-3), "{check:?}: {verdict:?}");
+        }
     }
 }
 
 #[test]
 fn a_kernel_that_the_device_refuses_is_a_verdict_and_the_next_one_is_checked() {
-    let gpu = gpu(&["matvec"]);
+    let gpu = gpu(GpuOptions { refuse: vec!["matvec".to_owned()], ..GpuOptions::default() });
     for check in selection(&LIMITS, 1, 1).iter().step_by(20) {
         let verdict = pollster::block_on(check.run(&gpu)).unwrap();
         let refused = matches!(verdict, Verdict::Refused(_));

@@ -111,6 +111,16 @@ fn variants_of_attention_norms_and_the_sampler_are_right_too() {
 }
 
 #[test]
+fn a_check_of_a_sum_starts_afresh_however_often_the_sum_grew_before() {
+    let mut trial = Trial::new(&gpu(GpuOptions::default()), OP);
+    let variant = some(OP, 1)[0];
+    let error = pollster::block_on(trial.check(&variant)).unwrap();
+    pollster::block_on(trial.run(&variant, 1000)).unwrap();
+    assert_eq!(pollster::block_on(trial.check(&variant)).unwrap(), error);
+    assert!(error <= trial.tolerance(), "{error}");
+}
+
+#[test]
 fn a_first_run_is_timed_without_the_driver_s_compilation() {
     // A size that nobody had yet, as drivers keep what they compiled.
     let block_size = 3 + std::process::id() % 500;

@@ -1,6 +1,6 @@
 //! Operands of attention: half a thousand keys in shuffled blocks, and rows that see all of them or those before them.
 
-use super::{MOST_COPIES, Operands, Random, Trial, close, compared_rows};
+use super::{MOST_COPIES, Operands, Random, Trial, Written, close, compared_rows};
 use crate::gpu::binder::bind_group;
 use crate::gpu::check::heads::{cache_bytes, config, heads_shape, interleaved};
 use crate::gpu::dispatch::Counts;
@@ -110,8 +110,10 @@ impl Trial {
             counts: Counts { rows: op.rows, tiles: tiles.len() as u32, splits: header.splits, outputs: 0 },
             bind_groups,
             then,
-            out,
-            compared: rows.iter().map(|&row| (u64::from(row) * row_bytes, row_bytes)).collect(),
+            written: vec![Written::cleared(
+                out,
+                rows.iter().map(|&row| (u64::from(row) * row_bytes, row_bytes)).collect(),
+            )],
             judge: close(expected),
             buffers: [vec![step_buffer, query, partials], caches].concat(),
         }

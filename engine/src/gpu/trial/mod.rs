@@ -6,6 +6,7 @@
 //! none refuses the trial, not the model.
 
 mod heads;
+mod product_case;
 mod products;
 mod rows;
 
@@ -70,12 +71,25 @@ struct Operands {
     bind_groups: Vec<wgpu::BindGroup>,
     /// Computes what is compared from what the variant wrote.
     then: Option<Then>,
-    out: wgpu::Buffer,
-    /// Stretches of `out` that are compared, bytes: begin and length.
-    compared: Vec<(u64, u64)>,
-    /// The largest error of what they hold, one after the other.
+    written: Vec<Written>,
+    /// The largest error of what is compared, one stretch after the other.
     judge: Judge,
     buffers: Vec<wgpu::Buffer>,
+}
+
+/// A buffer that is written, and compared.
+struct Written {
+    buffer: wgpu::Buffer,
+    /// What it holds before a check; `None`: zeros.
+    before: Option<wgpu::Buffer>,
+    /// Stretches that are compared, bytes: begin and length.
+    compared: Vec<(u64, u64)>,
+}
+
+impl Written {
+    fn cleared(buffer: wgpu::Buffer, compared: Vec<(u64, u64)>) -> Self {
+        Self { buffer, before: None, compared }
+    }
 }
 
 type Judge = Box<dyn Fn(&[u32]) -> f32>;
@@ -91,8 +105,7 @@ struct Then {
 impl Drop for Operands {
     fn drop(&mut self) {
         // In a browser memory comes back at once this way, and otherwise when garbage is collected.
-        self.buffers.iter().for_each(wgpu::Buffer::destroy);
-        self.out.destroy();
+        self.buffers.iter().chain(self.written.iter().map(|written| &written.buffer)).for_each(wgpu::Buffer::destroy);
     }
 }
 
@@ -224,7 +237,12 @@ impl Trial {
         self.compile(variant).await?;
         let operands = &self.operands[&key(variant)];
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.clear_buffer(&operands.out, 0, None);
+        for Written { buffer, before, .. } in &operands.written {
+            match before {
+                Some(before) => encoder.copy_buffer_to_buffer(before, 0, buffer, 0, buffer.size()),
+                None => encoder.clear_buffer(buffer, 0, None),
+            }
+        }
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             self.dispatch(&mut pass, variant, 1);
@@ -235,7 +253,9 @@ impl Trial {
                 pass.dispatch_workgroups(x, y, z);
             }
         }
-        let compared = operands.compared.iter().map(|&(begin, length)| (&operands.out, begin, length));
+        let compared = operands.written.iter().flat_map(|Written { buffer, compared, .. }| {
+            compared.iter().map(move |&(begin, length)| (buffer, begin, length))
+        });
         let written = ReadOnce::of(&self.gpu, &mut encoder, compared);
         self.gpu.queue.submit([encoder.finish()]);
         Ok((operands.judge)(&written.words(&self.gpu).await?))

@@ -1,6 +1,6 @@
 //! Operands of what works on rows: norms, activations as integers, and the search for the best token.
 
-use super::{EPS, Judge, Operands, Random, Trial, close, compared_rows};
+use super::{EPS, Judge, Operands, Random, Trial, Written, close, compared_rows};
 use crate::gpu::binder::bind_group;
 use crate::gpu::dispatch::Counts;
 use crate::gpu::memory::WORDS_AT;
@@ -97,8 +97,10 @@ impl Trial {
             counts: Counts { rows, outputs: rows, tiles: 1, splits: 1 },
             bind_groups,
             then: None,
-            out,
-            compared: compared.map(|(row, bytes)| (u64::from(row) * bytes, bytes)).collect(),
+            written: vec![Written::cleared(
+                out,
+                compared.map(|(row, bytes)| (u64::from(row) * bytes, bytes)).collect(),
+            )],
             judge,
             buffers,
         }
@@ -164,8 +166,7 @@ impl Trial {
             counts: Counts { rows, outputs: rows, tiles: 1, splits: 1 },
             bind_groups: vec![group],
             then: Some(then),
-            out,
-            compared: vec![(0, u64::from(rows) * 8)],
+            written: vec![Written::cleared(out, vec![(0, u64::from(rows) * 8)])],
             judge,
             buffers: vec![step, logits, least, parts],
         }
