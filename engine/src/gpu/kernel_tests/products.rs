@@ -37,12 +37,12 @@ const MATVECS: [(u32, u32, u32, u32, u32); 9] = [
 ];
 
 /// What a product reads of an input, and what that stands for: the same, or integers.
-fn operand(variant: &KernelVariant, layout: &TensorLayout, input: Vec<f32>) -> (Vec<f32>, Vec<u8>) {
+fn operand(variant: &KernelVariant, format: WeightFormat, input: Vec<f32>) -> (Vec<f32>, Vec<u8>) {
     if !variant.is_packed() {
         let data = bytes(&input);
         return (input, data);
     }
-    let order = order_of(layout.format);
+    let order = order_of(format);
     let records = quantize(&input, order);
     (values(&records, order), bytes(&records))
 }
@@ -69,7 +69,7 @@ fn check_product(
         accumulate,
         ..ProductShape::new(WeightShape::new(&layout, 0, layout.rows, 0), in_stride, out_stride)
     });
-    let (input, bytes_in) = operand(&variant, &layout, input);
+    let (input, bytes_in) = operand(&variant, layout.format, input);
     let mut bindings = vec![header(rows, 0), (2, Access::Read, bytes_in), (6, Access::ReadWrite, bytes(&out))];
     bindings.extend(weight_bindings(&weights));
     bindings.extend(bias.iter().map(|bias| (7, Access::Read, padded(bias))));
@@ -300,6 +300,13 @@ fn fused_products_agree_with_the_twins_of_their_parts() {
             check_qkv(&mut random, variant, format);
         }
     }
+    let packed = [(16, 4, 8, 2), (32, 2, 4, 4), (8, 8, 3, 4), (1, 64, 1, 2), (64, 1, 16, 2)];
+    for ((threads, outputs, columns, block), format) in packed.into_iter().zip(&FORMATS[3..]) {
+        let variant = KernelVariant::MatvecPacked { threads, outputs, columns, block, subgroups: false };
+        check_gate(&mut random, variant, *format);
+        check_head(&mut random, variant, *format);
+        check_qkv(&mut random, variant, *format);
+    }
 }
 
 /// A normalized input, f32 `[rows, stride]`, and the bindings that it comes from.
@@ -308,17 +315,23 @@ struct Normed {
     width: u32,
     stride: u32,
     result: Vec<f32>,
-    raw: Vec<f32>,
+    /// Whether somebody normalized it before, and made it integers.
+    packed: bool,
+    given: Vec<u8>,
     norm: Vec<f32>,
 }
 
-fn normed(random: &mut Random) -> Normed {
+fn normed(random: &mut Random, variant: &KernelVariant, format: WeightFormat) -> Normed {
     let (rows, width) = (1 + random.below(19), 32 * (1 + random.below(12)));
     let raw = random.rows(rows, width, width);
     let norm = random.floats(width);
-    let mut normed = vec![0.0; raw.len()];
-    rms_norm::rms_norm(&raw, &norm, &mut normed, width as usize, 1e-5);
-    Normed { rows, width, stride: width, result: normed, raw, norm }
+    let mut result = vec![0.0; raw.len()];
+    rms_norm::rms_norm(&raw, &norm, &mut result, width as usize, 1e-5);
+    let (packed, mut given) = (variant.is_packed(), bytes(&raw));
+    if packed {
+        (result, given) = operand(variant, format, result);
+    }
+    Normed { rows, width, stride: width, result, packed, given, norm }
 }
 
 impl Normed {
@@ -346,7 +359,7 @@ impl Normed {
     fn shape(&self, layout: &TensorLayout, out_stride: u32) -> ProductShape {
         ProductShape {
             bias: true,
-            norm: true,
+            norm: !self.packed,
             width: self.width,
             eps: literal(1e-5),
             ..ProductShape::new(WeightShape::new(layout, 0, layout.rows, 0), self.stride, out_stride)
@@ -354,11 +367,12 @@ impl Normed {
     }
 
     fn bindings(&self, weights: &WeightRows, bias: &[f32], out: usize) -> Vec<(u32, Access, Vec<u8>)> {
+        let norm: &[f32] = if self.packed { &[] } else { &self.norm };
         let mut bindings = vec![
             header(self.rows, self.rows),
-            (2, Access::Read, bytes(&self.raw)),
+            (2, Access::Read, self.given.clone()),
             (6, Access::ReadWrite, bytes(&vec![0.0_f32; out])),
-            (7, Access::Read, padded(&[&self.norm, bias].concat())),
+            (7, Access::Read, padded(&[norm, bias].concat())),
         ];
         bindings.extend(weight_bindings(weights));
         bindings
@@ -366,7 +380,7 @@ impl Normed {
 }
 
 fn check_gate(random: &mut Random, variant: KernelVariant, format: WeightFormat) {
-    let input = normed(random);
+    let input = normed(random, &variant, format);
     let half = 1 + random.below(70);
     let (layout, weights, bias, both) = input.product(random, format, 2 * half);
     let (mut gate, mut up) = (Vec::new(), Vec::new());
@@ -381,21 +395,23 @@ fn check_gate(random: &mut Random, variant: KernelVariant, format: WeightFormat)
 }
 
 fn check_head(random: &mut Random, variant: KernelVariant, format: WeightFormat) {
-    let input = normed(random);
+    let input = normed(random, &variant, format);
     let outputs = 1 + random.below(150);
     let (layout, weights, bias, all) = input.product(random, format, outputs);
-    let picked: Vec<u32> = (0..input.rows).map(|_| random.below(input.rows)).collect();
+    // Who makes integers of the input picks its rows.
+    let gather = !input.packed;
+    let picked: Vec<u32> = (0..input.rows).map(|row| if gather { random.below(input.rows) } else { row }).collect();
     let row = |&row: &u32| &all[(row * outputs) as usize..][..outputs as usize];
     let expected: Vec<f32> = picked.iter().flat_map(row).copied().collect();
-    let shape = KernelShape::Product(ProductShape { gather: true, head: true, ..input.shape(&layout, outputs) });
+    let shape = KernelShape::Product(ProductShape { gather, head: true, ..input.shape(&layout, outputs) });
     let mut bindings = input.bindings(&weights, &bias, expected.len());
-    bindings.push((1, Access::Read, bytes(&picked)));
+    bindings.extend(gather.then(|| (1, Access::Read, bytes(&picked))));
     let actual = run(&variant, &shape, input.rows, &bindings);
     assert_close(&format!("head, {variant:?}, {format:?}"), &actual[0], &expected, 2e-4);
 }
 
 fn check_qkv(random: &mut Random, variant: KernelVariant, format: WeightFormat) {
-    let input = normed(random);
+    let input = normed(random, &variant, format);
     let (kv_heads, head_dim) = (1 + random.below(3), 4 * (1 + random.below(8)));
     let heads = kv_heads * (1 + random.below(4));
     let config = config(heads, kv_heads, head_dim, 2 * (1 + random.below(head_dim / 2)), random.below(2) == 0);
