@@ -61,7 +61,7 @@ impl Binder<'_> {
             Op::Fused { fusion, parts } => self.bind_fused(*fusion, parts),
             Op::Embed { table } => {
                 let matrix = self.weights.matrix(*table).clone();
-                let kernel = Kernel::Fixed(KernelVariant::Embed { workgroup: 64 });
+                let kernel = Kernel::Fixed(KernelVariant::default_embed());
                 let out_stride = self.stride(Hidden);
                 let mut bind = |part: &GpuPart| {
                     let shape = KernelShape::Embed { table: weight_shape(&matrix, part), out_stride };
@@ -124,13 +124,13 @@ impl Binder<'_> {
             Op::Attention { layer } => self.bind_attention(*layer),
             Op::SiluMul => {
                 let bindings = [header, (1, ReadWrite, buffer(Gate)), (2, Read, buffer(Up))];
-                let kernel = Kernel::Fixed(KernelVariant::SiluMul { workgroup: 64 });
+                let kernel = Kernel::Fixed(KernelVariant::default_silu());
                 self.gate_is_joined = false;
                 vec![self.dispatch(kernel, KernelShape::Rows { stride: self.stride(Gate) }, RowSet::Step, &bindings)]
             }
             Op::GatherRows => {
                 let bindings = [header, words, (2, Read, buffer(Hidden)), (3, ReadWrite, buffer(OutputHidden))];
-                let kernel = Kernel::Fixed(KernelVariant::GatherRows { workgroup: 64 });
+                let kernel = Kernel::Fixed(KernelVariant::default_gather());
                 let shape = KernelShape::Rows { stride: self.stride(Hidden) };
                 vec![self.dispatch(kernel, shape, RowSet::Outputs, &bindings)]
             }

@@ -93,11 +93,11 @@ impl Sampler {
         let [survey, sift, search] = KernelVariant::filter(software).map(Kernel::Fixed);
         Self {
             adjust: bind(
-                Kernel::Fixed(KernelVariant::SampleAdjust { workgroup: if software { 16 } else { 64 } }),
+                Kernel::Fixed(KernelVariant::default_adjust(software)),
                 &[(2, ReadWrite, logits), (3, Read, entries), (4, Read, sampled)],
             ),
             mask: bind(
-                Kernel::Fixed(KernelVariant::SampleMask { workgroup: if software { 16 } else { 64 } }),
+                Kernel::Fixed(KernelVariant::default_mask(software)),
                 &[(2, ReadWrite, logits), (3, Read, masks)],
             ),
             filter: [

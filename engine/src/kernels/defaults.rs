@@ -124,6 +124,21 @@ impl KernelVariant {
         Self::RopeKv { workgroup }
     }
 
+    /// The gather of embeddings.
+    pub fn default_embed() -> Self {
+        Self::Embed { workgroup: 64 }
+    }
+
+    /// The gated activation.
+    pub fn default_silu() -> Self {
+        Self::SiluMul { workgroup: 64 }
+    }
+
+    /// The gather of rows.
+    pub fn default_gather() -> Self {
+        Self::GatherRows { workgroup: 64 }
+    }
+
     /// The norm of rows. As with the rotary embedding: SwiftShader takes 0.04 ms by workgroups of 8 for a row of 576, 0.08 by 64.
     pub fn default_norm(software: bool) -> Self {
         Self::RmsNorm { workgroup: if software { 8 } else { 64 } }
@@ -162,6 +177,16 @@ impl KernelVariant {
             32 | 64 | 128 => Self::AttentionTile { workgroup: 128, queries: 16, tile: 32 },
             _ => Self::Attention { workgroup: 64 },
         }
+    }
+
+    /// Biases and penalties.
+    pub fn default_adjust(software: bool) -> Self {
+        Self::SampleAdjust { workgroup: if software { 16 } else { 64 } }
+    }
+
+    /// What a mask forbids.
+    pub fn default_mask(software: bool) -> Self {
+        Self::SampleMask { workgroup: if software { 16 } else { 64 } }
     }
 
     /// The search for the best tokens.

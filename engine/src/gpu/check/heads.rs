@@ -102,7 +102,7 @@ pub(in crate::gpu) fn step_bindings(
 pub(in crate::gpu) const SPLIT: KeySplit = KeySplit { tile: 32, most_parts: 1024, most_of_row: u32::MAX };
 
 /// Heads, heads of keys, elements of a head, how many of them are rotated, and whether pairs are neighbours.
-pub(super) const ROTATED: [(u32, u32, u32, u32, bool); 7] = [
+const ROTATED: [(u32, u32, u32, u32, bool); 7] = [
     (4, 2, 16, 16, false),
     (9, 3, 64, 64, true),
     (3, 1, 20, 8, false),
@@ -112,36 +112,47 @@ pub(super) const ROTATED: [(u32, u32, u32, u32, bool); 7] = [
     (1, 1, 1024, 1000, false),
 ];
 
-/// Heads, heads of keys, elements of a head, and tokens of a block.
-pub(super) const ATTENDED: [(u32, u32, u32, u32); 7] =
-    [(4, 2, 16, 16), (9, 3, 64, 16), (6, 1, 20, 4), (2, 2, 256, 4), (8, 2, 128, 16), (14, 2, 64, 16), (16, 1, 32, 16)];
+/// Heads, heads of keys, elements of a head, and tokens of a block. First those that are always checked: sizes of common models, with tiles
+/// of queries of their own.
+const ATTENDED: [(u32, u32, u32, u32); 7] =
+    [(9, 3, 64, 16), (8, 2, 128, 16), (4, 2, 16, 16), (6, 1, 20, 4), (2, 2, 256, 4), (14, 2, 64, 16), (16, 1, 32, 16)];
+const ALWAYS: usize = 2;
 
-/// Rotary embedding and KV write, of floats and of halves.
-pub(super) async fn rotary(rig: &mut Rig) -> Result<(), GpuError> {
+/// Rotary embedding and KV write, of floats and of halves, from three buffers and from one where all lie side by side; unless `thorough`,
+/// each variant has one of either in turn.
+pub(super) async fn rotary(rig: &mut Rig, thorough: bool) -> Result<(), GpuError> {
     let mut random = Random(4000);
-    let both = ROTATED.into_iter().flat_map(|sizes| [(sizes, false), (sizes, true)]);
-    for ((heads, kv_heads, head_dim, rotated, interleaved_pairs), kv_half) in both {
+    let both = ROTATED.into_iter().zip(0..).flat_map(|(sizes, turn)| [(sizes, turn, false), (sizes, turn + 1, true)]);
+    for ((heads, kv_heads, head_dim, rotated, interleaved_pairs), turn, kv_half) in both {
         let config = config(heads, kv_heads, head_dim, rotated, interleaved_pairs);
-        let (q_stride, kv_stride) = (config.query_width().next_multiple_of(8), config.kv_width().next_multiple_of(8));
+        let (query_width, kv_width) = (config.query_width(), config.kv_width());
+        let (q_stride, kv_stride) = (query_width.next_multiple_of(8), kv_width.next_multiple_of(8));
         let slots = 40;
         let rows: Vec<RowData> =
             (0..7).map(|i| RowData { position: random.below(2000), slot: 39 - 5 * i, ..RowData::default() }).collect();
         let frequencies = config.rope.frequencies();
         let turns: Vec<[f32; 2]> = rows.iter().flat_map(|row| rotations(&frequencies, row.position)).collect();
         let step = StepData { rows: rows.clone(), rotations: turns.clone(), ..StepData::default() };
-        let mut query = random.rows(7, config.query_width(), q_stride);
-        let (key, value) = (random.rows(7, config.kv_width(), kv_stride), random.rows(7, config.kv_width(), kv_stride));
-        let mut key_cache = vec![0.0; (slots * config.kv_width()) as usize];
+        let joined_stride = query_width + 2 * kv_width;
+        let joined = random.floats(7 * joined_stride);
+        let part = |from: u32, width: u32, stride: u32| -> Vec<f32> {
+            let padding = vec![0.0; (stride - width) as usize];
+            let of_row = |row: &[f32]| [&row[from as usize..][..width as usize], &padding[..]].concat();
+            joined.chunks_exact(joined_stride as usize).flat_map(of_row).collect()
+        };
+        let mut query = part(0, query_width, q_stride);
+        let (key, value) = (part(query_width, kv_width, kv_stride), part(query_width + kv_width, kv_width, kv_stride));
+        let mut key_cache = vec![0.0; (slots * kv_width) as usize];
         let mut value_cache = key_cache.clone();
-        let width = config.kv_width() as usize;
-        let mut bindings = step_bindings(&step, &[], SPLIT).1.to_vec();
-        bindings.extend([
+        let width = kv_width as usize;
+        let cache = cache_bytes(&interleaved(&key_cache, &value_cache, width), kv_half);
+        let apart = vec![
             (2, Access::ReadWrite, bytes(&query)),
             (3, Access::Read, bytes(&key)),
             (4, Access::Read, bytes(&value)),
-            (5, Access::ReadWrite, cache_bytes(&interleaved(&key_cache, &value_cache, width), kv_half)),
-        ]);
-        let shape = KernelShape::Heads(heads_shape(&config, q_stride, kv_stride, 16, kv_half));
+        ];
+        let beside =
+            vec![(2, Access::ReadWrite, bytes(&vec![0.0_f32; query.len()])), (3, Access::Read, bytes(&joined))];
         let mut kv = KvWrite {
             key: &key,
             value: &value,
@@ -154,12 +165,23 @@ pub(super) async fn rotary(rig: &mut Rig) -> Result<(), GpuError> {
             query = placed(&config, &query, q_stride as usize);
             key_cache = placed(&config, &key_cache, width);
         }
-        let what = format!("{heads} heads of {head_dim}, {rotated} rotated, halves: {kv_half}");
         let (expected, tolerance) = (interleaved(&key_cache, &value_cache, width), if kv_half { 1e-3 } else { 1e-5 });
-        for variant in [false, true].map(|software| KernelVariant::default_rope(head_dim, software)) {
-            let actual = rig.run(&variant, &shape, 7, &bindings).await?;
-            rig.close(&variant, &format!("queries, {what}"), &actual[0], &query, 1e-5);
-            rig.close(&variant, &format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
+        for (joined_stride, operands) in [(0, apart), (joined_stride, beside)] {
+            let shape = HeadsShape { joined_stride, ..heads_shape(&config, q_stride, kv_stride, 16, kv_half) };
+            let shape = KernelShape::Heads(shape);
+            let mut bindings = [&step_bindings(&step, &[], SPLIT).1[..], &operands].concat();
+            bindings.push((5, Access::ReadWrite, cache.clone()));
+            let what =
+                format!("{heads} heads of {head_dim}, {rotated} rotated, halves: {kv_half}, row: {joined_stride}");
+            for software in [false, true] {
+                if !thorough && (joined_stride > 0) == (software == (turn % 2 == 0)) {
+                    continue;
+                }
+                let variant = KernelVariant::default_rope(head_dim, software);
+                let actual = rig.run(&variant, &shape, 7, &bindings).await?;
+                rig.close(&variant, &format!("queries, {what}"), &actual[0], &query, 1e-5);
+                rig.close(&variant, &format!("cache, {what}"), &cached(&actual[1], kv_half), &expected, tolerance);
+            }
         }
     }
     Ok(())
@@ -169,7 +191,7 @@ pub(super) async fn rotary(rig: &mut Rig) -> Result<(), GpuError> {
 /// halves.
 pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(), GpuError> {
     let mut random = Random(5000);
-    let sizes = ATTENDED.into_iter().step_by(if thorough { 1 } else { 4 });
+    let sizes = ATTENDED.into_iter().take(if thorough { ATTENDED.len() } else { ALWAYS });
     for ((heads, kv_heads, head_dim, block_size), kv_half) in
         sizes.flat_map(|sizes| [false, true].map(|half| (sizes, half)))
     {
@@ -226,14 +248,16 @@ pub(super) async fn paged_attention(rig: &mut Rig, thorough: bool) -> Result<(),
         }
 
         let split = KernelVariant::default_split(head_dim, heads / kv_heads);
-        let serial = KernelVariant::default_attention_serial(head_dim, heads / kv_heads, 4);
+        // Of SwiftShader's and of lavapipe's vectors.
+        let [serial, wider] =
+            [4, 8].map(|lanes| KernelVariant::default_attention_serial(head_dim, heads / kv_heads, lanes));
         // Too many values to be asked for before their weights are known.
         let late = KernelVariant::AttentionSplit { workgroup: 128, tile: 64, group: 1 };
         let parts_of_four = KeySplit { tile: 4, most_parts: 8192, most_of_row: u32::MAX };
         let splits = [
             (split, false, split.key_split(1024)),
             (serial, true, serial.key_split(150)),
-            (serial, true, serial.key_split(1024)),
+            (wider, true, wider.key_split(1024)),
             (split, false, split.key_split(150)),
             (split, false, split.key_split(1)),
             (split, false, parts_of_four),

@@ -12,7 +12,8 @@ use crate::weights::{TensorLayout, WeightRows};
 pub(super) async fn embeddings(rig: &mut Rig) -> Result<(), GpuError> {
     let mut random = Random(2000);
     for format in FORMATS {
-        let cols = if format.quantization().is_some() { 96 } else { 50 };
+        // More packs than a workgroup has invocations.
+        let cols = if format.quantization().is_some() { 1056 } else { 530 };
         let layout = TensorLayout { rows: 37, cols, format };
         let weights = random.weights(&layout);
         let rows: Vec<RowData> = (0..13).map(|_| RowData { token: random.below(37), ..RowData::default() }).collect();
@@ -20,9 +21,9 @@ pub(super) async fn embeddings(rig: &mut Rig) -> Result<(), GpuError> {
         let mut expected = vec![0.0; rows.len() * stride as usize];
         embed::embed(&rows, &mut expected, stride as usize, &layout, &weights);
         let mut actual = vec![0.0; expected.len()];
-        let variant = KernelVariant::Embed { workgroup: 32 };
-        // Two parts, as a table that is larger than a binding has.
-        for (start, count) in [(0, 20), (20, 17)] {
+        // Two parts, as a table that is larger than a binding has, each by another variant.
+        let parts = [(0, 20, KernelVariant::default_embed()), (20, 17, KernelVariant::Embed { workgroup: 32 })];
+        for (start, count, variant) in parts {
             let part = WeightRows {
                 codes: weights.codes[(start * layout.packs() * 4) as usize..][..(count * layout.packs() * 4) as usize]
                     .to_vec(),
@@ -42,7 +43,9 @@ pub(super) async fn embeddings(rig: &mut Rig) -> Result<(), GpuError> {
             bindings.extend(weight_bindings(&part));
             actual = rig.run(&variant, &shape, 13, &bindings).await?.swap_remove(0);
         }
-        rig.close(&variant, format.name(), &actual, &expected, 1e-6);
+        for (.., variant) in parts {
+            rig.close(&variant, format.name(), &actual, &expected, 1e-6);
+        }
     }
     Ok(())
 }
@@ -50,7 +53,16 @@ pub(super) async fn embeddings(rig: &mut Rig) -> Result<(), GpuError> {
 /// Norms, gates and gathers of rows of any width.
 pub(super) async fn rows(rig: &mut Rig) -> Result<(), GpuError> {
     let mut random = Random(3000);
-    for (width, workgroup) in [(1, 1), (5, 32), (64, 64), (576, 64), (1000, 256)] {
+    let odd = |workgroup| {
+        let norm = KernelVariant::RmsNorm { workgroup };
+        [norm, KernelVariant::SiluMul { workgroup }, KernelVariant::GatherRows { workgroup }]
+    };
+    let [on_gpu, in_software] = [false, true].map(|software| {
+        [KernelVariant::default_norm(software), KernelVariant::default_silu(), KernelVariant::default_gather()]
+    });
+    for (width, [norm, silu, gather]) in
+        [(1, odd(1)), (5, odd(32)), (64, on_gpu), (576, on_gpu), (576, in_software), (1000, odd(256))]
+    {
         let (rows, stride) = (1 + random.below(9), u32::next_multiple_of(width, 8));
         let input = random.rows(rows, width, stride);
         let weight = random.floats(width);
@@ -63,16 +75,14 @@ pub(super) async fn rows(rig: &mut Rig) -> Result<(), GpuError> {
             (2, Access::Read, bytes(&weight)),
             (3, Access::ReadWrite, bytes(&vec![0.0_f32; input.len()])),
         ];
-        let variant = KernelVariant::RmsNorm { workgroup };
-        let actual = rig.run(&variant, &shape, rows, &bindings).await?;
-        rig.close(&variant, &format!("rows of {width}"), &actual[0], &expected, 1e-5);
+        let actual = rig.run(&norm, &shape, rows, &bindings).await?;
+        rig.close(&norm, &format!("rows of {width}"), &actual[0], &expected, 1e-5);
 
         let mut gate: Vec<f32> = random.rows(rows, width, stride).iter().map(|x| x * 20.0).collect();
         let bindings = [header(rows, 0), (1, Access::ReadWrite, bytes(&gate)), (2, Access::Read, bytes(&input))];
-        let variant = KernelVariant::SiluMul { workgroup };
-        let actual = rig.run(&variant, &KernelShape::Rows { stride }, rows, &bindings).await?;
+        let actual = rig.run(&silu, &KernelShape::Rows { stride }, rows, &bindings).await?;
         silu_mul::silu_mul(&mut gate, &input);
-        rig.close(&variant, &format!("rows of {width}"), &actual[0], &gate, 1e-5);
+        rig.close(&silu, &format!("rows of {width}"), &actual[0], &gate, 1e-5);
 
         let picked: Vec<u32> = (0..5).map(|_| random.below(rows)).collect();
         let mut expected = vec![0.0; 5 * stride as usize];
@@ -83,9 +93,8 @@ pub(super) async fn rows(rig: &mut Rig) -> Result<(), GpuError> {
             (2, Access::Read, bytes(&input)),
             (3, Access::ReadWrite, bytes(&vec![0.0_f32; expected.len()])),
         ];
-        let variant = KernelVariant::GatherRows { workgroup };
-        let actual = rig.run(&variant, &KernelShape::Rows { stride }, 5, &bindings).await?;
-        rig.close(&variant, &format!("rows of {width}"), &actual[0], &expected, 0.0);
+        let actual = rig.run(&gather, &KernelShape::Rows { stride }, 5, &bindings).await?;
+        rig.close(&gather, &format!("rows of {width}"), &actual[0], &expected, 0.0);
     }
     Ok(())
 }

@@ -11,6 +11,17 @@ use crate::kernels::source::KernelShape;
 use crate::sampling::TokenHistory;
 use tilewright_plan::{SamplingParams, TokenId};
 
+/// Which sizes the sampler's kernels have.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::gpu) enum Sizes {
+    /// Those that executors take on a GPU.
+    Gpu,
+    /// Those that executors take in software.
+    Software,
+    /// Others, where there may be others.
+    Odd,
+}
+
 /// What the device made of rows of logits.
 pub(in crate::gpu) struct Draws {
     /// Of each row; `None` where logits are not finite.
@@ -27,7 +38,7 @@ pub(in crate::gpu) async fn draw_all(
     vocabulary: u32,
     rows: &[SampledRow<'_>],
     sampled: &[u32],
-    software: bool,
+    sizes: Sizes,
 ) -> Result<Draws, GpuError> {
     let stride = vocabulary.next_multiple_of(8);
     let padded: Vec<f32> = logits
@@ -46,7 +57,7 @@ pub(in crate::gpu) async fn draw_all(
         let bindings = [&given[..], bindings].concat();
         rig.run_counted(&variant, &shape, &counts, &bindings).await
     };
-    let [adjust, mask, survey, sift, filter, scan, pick] = variants(software);
+    let [adjust, mask, survey, sift, filter, scan, pick] = variants(sizes);
     let (KernelVariant::SampleScan { chunks, .. }, KernelVariant::SampleSurvey { groups, .. }) = (scan, survey) else {
         return Ok(Draws {
             tokens: Vec::new(),
@@ -114,18 +125,22 @@ pub(in crate::gpu) async fn draw_all(
 }
 
 /// The sampler's kernels, in the order in which they run.
-fn variants(software: bool) -> [KernelVariant; 7] {
-    let (workgroup, chunks) = if software { (4, 2) } else { (64, 8) };
+fn variants(sizes: Sizes) -> [KernelVariant; 7] {
+    let software = matches!(sizes, Sizes::Software);
     let [survey, sift, filter] = KernelVariant::filter(software);
-    [
-        KernelVariant::SampleAdjust { workgroup: 32 },
-        KernelVariant::SampleMask { workgroup: if software { 16 } else { 64 } },
-        survey,
-        sift,
-        filter,
-        KernelVariant::SampleScan { workgroup, chunks },
-        KernelVariant::SamplePick { workgroup: chunks, chunks },
-    ]
+    let (adjust, mask, scan) = match sizes {
+        Sizes::Odd => (
+            KernelVariant::SampleAdjust { workgroup: 32 },
+            KernelVariant::SampleMask { workgroup: 8 },
+            KernelVariant::SampleScan { workgroup: 64, chunks: 8 },
+        ),
+        _ => (
+            KernelVariant::default_adjust(software),
+            KernelVariant::default_mask(software),
+            KernelVariant::default_scan(software),
+        ),
+    };
+    [adjust, mask, survey, sift, filter, scan, scan.pick()]
 }
 
 /// Parameters of every kind, greedy ones too.
@@ -174,10 +189,10 @@ fn some_mask(random: &mut Random, index: u32, vocabulary: u32) -> Option<Vec<u32
 /// The device draws the tokens that the CPU draws.
 pub(super) async fn draws(rig: &mut Rig, thorough: bool) -> Result<(), GpuError> {
     let mut random = Random(8000);
-    let all = [(1003, false), (1003, true), (7, false), (4096, false)];
+    let all = [(1003, Sizes::Gpu), (1003, Sizes::Software), (7, Sizes::Gpu), (4096, Sizes::Odd)];
     // Every kind of parameters comes among the first twenty.
     let (some, count) = if thorough { (all.len(), 60) } else { (2, 20) };
-    for (vocabulary, software) in all.into_iter().take(some) {
+    for (vocabulary, sizes) in all.into_iter().take(some) {
         let logits: Vec<f32> = (0..count * vocabulary).map(|_| 6.0 * random.float()).collect();
         let params: Vec<SamplingParams> = (0..count).map(|index| some_params(&mut random, index)).collect();
         // What the CPU knows of each sequence, and the two tokens in flight that it doesn't.
@@ -202,7 +217,7 @@ pub(super) async fn draws(rig: &mut Rig, thorough: bool) -> Result<(), GpuError>
             mask: masks[index].as_deref(),
         };
         let rows: Vec<_> = (0..count as usize).map(row).collect();
-        let drawn = draw_all(rig, &logits, vocabulary, &rows, &sampled, software).await?.tokens;
+        let drawn = draw_all(rig, &logits, vocabulary, &rows, &sampled, sizes).await?.tokens;
         let mut differing = 0.0;
         for (index, drawn) in drawn.iter().enumerate() {
             let mut history = histories[index].clone();
@@ -214,7 +229,7 @@ pub(super) async fn draws(rig: &mut Rig, thorough: bool) -> Result<(), GpuError>
             }
         }
         // Two candidates may be too close to call for two ways to take a logarithm.
-        for variant in variants(software) {
+        for variant in variants(sizes) {
             rig.note(&variant, &format!("tokens that differ, {count} of {vocabulary}"), differing, 1.0);
         }
     }

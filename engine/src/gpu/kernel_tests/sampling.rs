@@ -2,19 +2,13 @@
 
 use super::rig;
 use crate::gpu::check::rig::Random;
-use crate::gpu::check::sampling::draw_all;
+use crate::gpu::check::sampling::{Sizes, draw_all};
 use crate::kernels::sample::SampledRow;
 use crate::sampling::TokenHistory;
 use tilewright_plan::SamplingParams;
 
-fn drawn_by(
-    logits: &[f32],
-    vocabulary: u32,
-    rows: &[SampledRow<'_>],
-    sampled: &[u32],
-    software: bool,
-) -> Vec<Option<u32>> {
-    pollster::block_on(draw_all(&mut rig(), logits, vocabulary, rows, sampled, software)).unwrap().tokens
+fn drawn_by(logits: &[f32], vocabulary: u32, rows: &[SampledRow<'_>], sampled: &[u32]) -> Vec<Option<u32>> {
+    pollster::block_on(draw_all(&mut rig(), logits, vocabulary, rows, sampled, Sizes::Gpu)).unwrap().tokens
 }
 
 /// How many tokens top-k, top-p and min-p leave, by the plainest means: all are sorted, and summed up as f64.
@@ -76,7 +70,7 @@ fn filters_on_the_device_leave_as_many_tokens_as_sorting_does() {
         params.push(SamplingParams { min_p: 0.05, top_p: 0.9, top_k: 100, ..at });
     }
     let history = TokenHistory::default();
-    for (vocabulary, software) in [(5003, false), (5003, true), (49_152, false), (9, false)] {
+    for (vocabulary, sizes) in [(5003, Sizes::Gpu), (5003, Sizes::Software), (49_152, Sizes::Gpu), (9, Sizes::Odd)] {
         for (kind, logits) in kinds_of_logits(&mut random, vocabulary) {
             let rows: Vec<_> = params
                 .iter()
@@ -91,8 +85,7 @@ fn filters_on_the_device_leave_as_many_tokens_as_sorting_does() {
                 })
                 .collect();
             let repeated = logits.repeat(rows.len());
-            let draws =
-                pollster::block_on(draw_all(&mut rig(), &repeated, vocabulary, &rows, &[0, 0], software)).unwrap();
+            let draws = pollster::block_on(draw_all(&mut rig(), &repeated, vocabulary, &rows, &[0, 0], sizes)).unwrap();
             for (params, least) in params.iter().zip(draws.least) {
                 let filters = (1..vocabulary).contains(&params.top_k) || params.top_p < 1.0 || params.min_p > 0.0;
                 let order = |x: f32| if x.is_sign_negative() { !x.to_bits() } else { x.to_bits() | 1 << 31 };
@@ -121,7 +114,7 @@ fn equal_logits_at_the_edge_of_top_k_are_told_apart_by_id() {
         .zip(0..)
         .map(|(params, place)| SampledRow { params, history: &history, position: 5, place, pending: &[], mask: None })
         .collect();
-    let drawn = drawn_by(&logits.repeat(200), 8, &rows, &[0, 0], false);
+    let drawn = drawn_by(&logits.repeat(200), 8, &rows, &[0, 0]);
     let mut seen: Vec<u32> = drawn.into_iter().flatten().collect();
     seen.sort_unstable();
     seen.dedup();
@@ -145,7 +138,7 @@ fn draws_on_the_device_follow_the_softmax() {
             mask: None,
         })
         .collect();
-    let drawn = drawn_by(&logits.repeat(draws as usize), 10, &rows, &[0, 0], false);
+    let drawn = drawn_by(&logits.repeat(draws as usize), 10, &rows, &[0, 0]);
     let weights: Vec<f64> = logits.iter().map(|&x| f64::from(x / 0.8).exp()).collect();
     let all: f64 = weights.iter().sum();
     let chi: f64 = (0..10)
@@ -167,11 +160,11 @@ fn logits_that_are_not_finite_are_told_and_their_token_is_in_the_vocabulary() {
         logits[123] = poison;
         let row =
             |place| SampledRow { params: &params, history: &history, position: 1, place, pending: &[], mask: None };
-        let drawn = drawn_by(&logits, 100, &[row(0), row(1), row(2)], &[0, 0], false);
+        let drawn = drawn_by(&logits, 100, &[row(0), row(1), row(2)], &[0, 0]);
         assert_eq!(drawn, [Some(0), None, Some(0)], "{poison}");
         // Neither does a mask hide it, which allows the first two here.
         let masked = |place| SampledRow { mask: Some(&[3, 0, 0, 0]), ..row(place) };
-        let drawn = drawn_by(&logits, 100, &[masked(0), masked(1), masked(2)], &[0, 0], false);
+        let drawn = drawn_by(&logits, 100, &[masked(0), masked(1), masked(2)], &[0, 0]);
         assert_eq!(drawn, [Some(0), None, Some(0)], "{poison}");
     }
 }
