@@ -264,9 +264,15 @@ fn splits(op: &HeadsOp, limits: &Limits) -> Vec<KernelVariant> {
 fn attention_tiles(op: &HeadsOp, limits: &Limits) -> Vec<KernelVariant> {
     let dims = op.head_dim / 4;
     let mut variants = Vec::new();
-    for queries in [8, 16, 32, 64] {
+    // Only others go evenly into heads of 80 or 96.
+    let (queries, workgroups) = if dims.is_power_of_two() {
+        ([8, 16, 32, 64].as_slice(), [32, 64, 128, 256].as_slice())
+    } else {
+        ([4, 8, 12, 16, 20, 24, 40].as_slice(), [48, 80, 96, 160, 192, 240].as_slice())
+    };
+    for &queries in queries {
         for tile in [16, 32, 64] {
-            for workgroup in [32, 64, 128, 256] {
+            for &workgroup in workgroups {
                 let bytes = 4 * (queries * (op.head_dim + tile) + tile);
                 let fits = workgroup <= limits.workgroup_size && bytes <= limits.workgroup_bytes;
                 let whole = workgroup.is_multiple_of(tile)

@@ -83,6 +83,17 @@ fn every_variant_keeps_the_device_s_limits_and_there_are_hundreds_of_products() 
 }
 
 #[test]
+fn heads_of_any_common_size_have_tiles_of_queries_to_try_the_default_among_them() {
+    for head_dim in [32, 64, 80, 96, 128, 256] {
+        let heads = HeadsOp { heads: 6, kv_heads: 2, head_dim, block_size: 16, kv_half: true, rows: 70 };
+        let variants = space::variants(&TunedOp::AttentionTile(heads), &LIMITS);
+        let default = KernelVariant::default_attention(head_dim, false);
+        assert!(variants.len() >= 3 && variants.contains(&default), "{head_dim}: {default:?} of {variants:?}");
+        assert!(variants.iter().all(|variant| variant.workgroup_size() <= LIMITS.workgroup_size), "{variants:?}");
+    }
+}
+
+#[test]
 fn whoever_is_right_is_timed_by_either_clock() {
     for no_timestamps in [false, true] {
         let gpu = gpu(GpuOptions { no_timestamps, ..GpuOptions::default() });

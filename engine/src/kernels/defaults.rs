@@ -175,6 +175,10 @@ impl KernelVariant {
         match head_dim {
             64 if !software => Self::AttentionTile { workgroup: 64, queries: 8, tile: 64 },
             32 | 64 | 128 => Self::AttentionTile { workgroup: 128, queries: 16, tile: 32 },
+            // As whole numbers of keys, queries and vectors of four dimensions for each invocation go.
+            80 => Self::AttentionTile { workgroup: 80, queries: 20, tile: 16 },
+            96 => Self::AttentionTile { workgroup: 96, queries: 12, tile: 32 },
+            256 => Self::AttentionTile { workgroup: 128, queries: 8, tile: 32 },
             _ => Self::Attention { workgroup: 64 },
         }
     }

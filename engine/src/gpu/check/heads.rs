@@ -114,8 +114,17 @@ const ROTATED: [(u32, u32, u32, u32, bool); 7] = [
 
 /// Heads, heads of keys, elements of a head, and tokens of a block. First those that are always checked: sizes of common models, with tiles
 /// of queries of their own.
-const ATTENDED: [(u32, u32, u32, u32); 7] =
-    [(9, 3, 64, 16), (8, 2, 128, 16), (4, 2, 16, 16), (6, 1, 20, 4), (2, 2, 256, 4), (14, 2, 64, 16), (16, 1, 32, 16)];
+const ATTENDED: [(u32, u32, u32, u32); 9] = [
+    (9, 3, 64, 16),
+    (8, 2, 128, 16),
+    (4, 2, 16, 16),
+    (6, 1, 20, 4),
+    (2, 2, 256, 4),
+    (14, 2, 64, 16),
+    (16, 1, 32, 16),
+    (4, 4, 80, 16),
+    (6, 2, 96, 16),
+];
 const ALWAYS: usize = 2;
 
 /// Rotary embedding and KV write, of floats and of halves, from three buffers and from one where all lie side by side; unless `thorough`,
