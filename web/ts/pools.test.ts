@@ -93,7 +93,7 @@ beforeEach(() => {
     locks,
     signal: model.signal,
     onFile: () => undefined,
-    helloMs: 50,
+    helloMs: 500,
   });
 });
 
