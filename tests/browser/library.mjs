@@ -31,15 +31,24 @@ export function command(page, what) {
 
 /** What the watched worker holds: devices made so far, GPU buffers and ports that are alive. */
 export function counted(page) {
-  return page.evaluate(async () => {
+  return answerOfWatch(page, "count");
+}
+
+/** What the watched worker has asked of the GPU so far: how often each method was called, and the bytes of buffers. */
+export function worked(page) {
+  return answerOfWatch(page, "count the GPU's work");
+}
+
+function answerOfWatch(page, question) {
+  return page.evaluate(async (question) => {
     const channel = new BroadcastChannel("watched worker");
-    const counts = await new Promise((resolve) => {
+    const answer = await new Promise((resolve) => {
       channel.addEventListener("message", ({ data }) => resolve(data), { once: true });
-      channel.postMessage("count");
+      channel.postMessage(question);
     });
     channel.close();
-    return counts;
-  });
+    return answer;
+  }, question);
 }
 
 /** What goes on in the engine. */
@@ -79,10 +88,14 @@ export function ask(page, endpoint, body) {
   );
 }
 
-/** Begins a streamed completion that goes on while the test does other things; see `streamed`. */
-export function beginStream(page, name, body) {
+/**
+ * Begins a streamed completion that goes on while the test does other things; see `streamed`. With `looking` it gives what
+ * goes on in the engine right before: a look of its own may be long past when the request comes.
+ */
+export function beginStream(page, name, body, { looking = false } = {}) {
   return page.evaluate(
-    ({ name, body }) => {
+    async ({ name, body, looking }) => {
+      const before = looking ? await window.tw.inspect() : undefined;
       const stream = { at: [], text: "", ids: new Set(), ended: undefined, controller: new AbortController() };
       window.streams = { ...window.streams, [name]: stream };
       const now = () => performance.timeOrigin + performance.now();
@@ -104,8 +117,9 @@ export function beginStream(page, name, body) {
         () => (stream.ended = "done"),
         (error) => (stream.ended = error.name),
       );
+      return before;
     },
-    { name, body },
+    { name, body, looking },
   );
 }
 
@@ -122,13 +136,19 @@ export function abortStream(page, name) {
 }
 
 /** Asks again and again until the answer passes, and gives it. */
-export async function until(what, look, passes, limitMs = 120_000) {
-  const end = Date.now() + limitMs;
+export async function until(what, look, passes, limitMs = 360_000) {
+  const began = Date.now();
+  let told = false;
   for (;;) {
     const seen = await look();
     if (passes(seen)) return seen;
-    if (Date.now() > end)
+    const waited = Date.now() - began;
+    if (waited > limitMs)
       throw new Error(`${what} did not happen within ${limitMs / 1000} s; last: ${JSON.stringify(seen)}`);
+    // The test's own limit may come first, and would not say what it was that did not happen.
+    if (waited > 45_000 && !told)
+      console.error(`still waiting for ${what}; last: ${JSON.stringify(seen).slice(0, 500)}`);
+    told ||= waited > 45_000;
     await new Promise((later) => setTimeout(later, 50));
   }
 }

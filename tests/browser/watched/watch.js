@@ -1,7 +1,10 @@
-// Runs before the worker's own script: counts GPU buffers and ports that are alive, and on command destroys the GPU device
-// or ends the worker, as a browser that is short of memory may do it.
+// Runs before the worker's own script: counts GPU buffers and ports that are alive and what is asked of the GPU, and on
+// command destroys the GPU device or ends the worker, as a browser that is short of memory may do it.
 const devices = [];
-const buffers = new Set();
+/** Those alive, with their sizes in bytes. */
+const buffers = new Map();
+/** The sum of those sizes, now and at most so far. */
+const bytes = { live: 0, most: 0 };
 const ports = new Set();
 
 // A browser without WebGPU has none to watch.
@@ -27,15 +30,37 @@ if (requestAdapter) {
 const { createBuffer } = GPUDevice.prototype;
 GPUDevice.prototype.createBuffer = function (descriptor) {
   const buffer = createBuffer.call(this, descriptor);
-  buffers.add(buffer);
+  buffers.set(buffer, descriptor.size);
+  bytes.live += descriptor.size;
+  bytes.most = Math.max(bytes.most, bytes.live);
   return buffer;
 };
 
 const { destroy } = GPUBuffer.prototype;
 GPUBuffer.prototype.destroy = function () {
+  bytes.live -= buffers.get(this) ?? 0;
   buffers.delete(this);
   return destroy.call(this);
 };
+
+/** How often each was called: whatever makes an object of the GPU, and all that a queue or an encoder is told. */
+const calls = {};
+
+function countCalls({ prototype } = class {}, counts = () => true) {
+  for (const [name, { value: method }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+    if (typeof method !== "function" || name === "constructor" || !counts(name)) continue;
+    prototype[name] = function (...given) {
+      calls[name] = (calls[name] ?? 0) + 1;
+      return method.apply(this, given);
+    };
+  }
+}
+countCalls(self.GPUDevice, (name) => /^(create|import)/.test(name));
+countCalls(self.GPUTexture, (name) => name === "createView");
+countCalls(self.GPUComputePipeline); // getBindGroupLayout makes one
+countCalls(self.GPURenderPipeline);
+countCalls(self.GPUCommandEncoder);
+countCalls(self.GPUQueue);
 
 self.addEventListener("connect", ({ ports: [port] }) => ports.add(port));
 const { close } = MessagePort.prototype;
@@ -50,6 +75,9 @@ channel.addEventListener("message", ({ data }) => {
   if (data === "lose the GPU") away = true;
   if (data === "bring the GPU back") away = false;
   if (data === "end") self.close();
+  if (data === "count the GPU's work") {
+    channel.postMessage({ calls: { ...calls }, bytes: { ...bytes } });
+  }
   if (data === "count") {
     channel.postMessage({ devices: devices.length, buffers: buffers.size, ports: ports.size });
   }
