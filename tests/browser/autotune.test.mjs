@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { launchChromium } from "./browsers.mjs";
-import { abortStream, beginStream, connectIn, streamed, until } from "./library.mjs";
+import { abortStream, beginStream, connectIn, look, until } from "./library.mjs";
 import { startSite } from "./site.mjs";
 
 // Not by itself, so that the button has something to do; and a part of a second, because compiling takes a program that
@@ -12,7 +12,7 @@ import { startSite } from "./site.mjs";
 const PAGE = "/autotune.html?model=/fixtures/llama/&device=gpu&tuning=off&seconds=0.05";
 const BY_ITSELF = "/autotune.html?model=/fixtures/llama/&device=gpu";
 const WITHOUT_GPU = "/autotune.html?model=/fixtures/llama/&device=cpu";
-const LIMIT = { timeout: 150_000 };
+const LIMIT = { timeout: 450_000 };
 
 let site, browser, exported;
 
@@ -27,7 +27,7 @@ after(async () => {
 
 async function openPage(context, path = PAGE) {
   const page = await context.newPage();
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(180_000);
   const faults = [];
   page.on("pageerror", (error) => faults.push(error.message));
   await page.goto(site.origin + path);
@@ -64,7 +64,7 @@ function ended(page) {
     "the tuning is done",
     () => status(page),
     ({ state }) => state === "done" || state === "failed",
-    120_000,
+    360_000,
   );
 }
 
@@ -199,7 +199,7 @@ test(
 
 test(
   "two tabs that open at once tune once, and what one of them pauses is paused in the other; a later load measures nothing",
-  { timeout: 300_000 },
+  { timeout: 900_000 },
   async () => {
     const context = await browser.newContext();
     let laterContext;
@@ -282,26 +282,27 @@ test("a model's tuner measures nothing while another model answers, and goes on 
   const context = await browser.newContext();
   try {
     const asker = await context.newPage();
-    await connectIn(asker, site.origin, "/with-template/llama/", { tuning: "off" });
+    await connectIn(asker, site.origin, "/synthetic/long/", { tuning: "off" });
     const { page, faults } = await openPage(context, BY_ITSELF);
     const seen = () => status(page);
     await until("something is measured", seen, ({ measured }) => measured > 0);
-    const endless = { prompt: [3, 4, 5], max_tokens: 200, temperature: 0, ignore_eos: true };
-    let answers = 0;
-    const answering = async () => {
-      answers += 1;
-      await beginStream(asker, `answer ${answers}`, endless);
+    // Thousands of tokens, and another answer long before one ends: between two the tuner may rightly measure something.
+    const long = { prompt: [3, 4, 5], max_tokens: 6000, temperature: 0, ignore_eos: true };
+    const answers = [];
+    const keepAnswering = async () => {
+      const { running, waiting } = await look(asker);
+      if ([...running, ...waiting].some(({ tokens }) => tokens < long.max_tokens / 2)) return;
+      answers.push(`answer ${answers.length + 1}`);
+      await beginStream(asker, answers.at(-1), long);
     };
-    await answering();
-    await until("it gives way", seen, ({ waiting }) => waiting);
-    const { measured: reached } = await seen();
+    const seenMeanwhile = async () => {
+      await keepAnswering();
+      return seen();
+    };
+    const { measured: reached } = await until("it gives way", seenMeanwhile, ({ waiting }) => waiting);
     const end = Date.now() + 2_000;
-    while (Date.now() < end) {
-      const { ended } = await streamed(asker, `answer ${answers}`);
-      if (ended) await answering();
-      assert.equal((await seen()).measured, reached);
-    }
-    await abortStream(asker, `answer ${answers}`);
+    while (Date.now() < end) assert.equal((await seenMeanwhile()).measured, reached);
+    for (const answer of answers) await abortStream(asker, answer);
     await until("it goes on", seen, ({ measured, waiting }) => measured > reached && !waiting);
     assert.deepEqual(faults, []);
   } finally {

@@ -87,19 +87,23 @@ test("an address that is none is an error before anything is fetched", async () 
   await thePageSays("not an address", "That is not a model's address", /not an address/);
 });
 
-test("a model address that stalls is an error after the time that the page gives it", { timeout: 60_000 }, async () => {
-  const model = "/stalled/llama/";
-  const failed = connectError(bystander, model, { stallMs: 2500 });
-  const page = await openPage(model); // joins the load that is under way
-  await page.getByText(/ of \d+/).waitFor({ timeout: 30_000 });
-  const error = await failed;
-  assert.deepEqual([error.type, error.code], ["model_load_error", "download_stalled"]);
-  assert.match(error.message, /stalled\/llama\/model\.safetensors/);
-  await theWorkerStillAnswers();
-  await theCardSays(page, "The model could not be downloaded", /model\.safetensors/);
-  await page.getByRole("button", { name: "Try again" }).waitFor();
-  await page.close();
-});
+test(
+  "a model address that stalls is an error after the time that the page gives it",
+  { timeout: 120_000 },
+  async () => {
+    const model = "/stalled/llama/";
+    const failed = connectError(bystander, model, { stallMs: 5000 });
+    const page = await openPage(model); // joins the load that is under way
+    await page.getByText(/ of \d+/).waitFor({ timeout: 30_000 });
+    const error = await failed;
+    assert.deepEqual([error.type, error.code], ["model_load_error", "download_stalled"]);
+    assert.match(error.message, /stalled\/llama\/model\.safetensors/);
+    await theWorkerStillAnswers();
+    await theCardSays(page, "The model could not be downloaded", /model\.safetensors/);
+    await page.getByRole("button", { name: "Try again" }).waitFor();
+    await page.close();
+  },
+);
 
 test(
   "a prompt longer than the context is an error with both numbers, and the page offers a new chat",

@@ -19,9 +19,6 @@ const STREAMS = { seeded: { ...BASE, temperature: 1, seed: 7 }, greedy: { ...BAS
 /** The watched worker in a browser whose GPU passes for a real one, which `auto` takes. */
 const REAL_GPU = { workerUrl: "/faulty/real-gpu/worker.js" };
 
-/** What a busy machine may add to a limit. */
-const ROOM = 1.5;
-
 let site, browser, context;
 before(async () => {
   site = await startSite();
@@ -55,10 +52,25 @@ async function answers(page) {
   return Object.fromEntries(Object.keys(STREAMS).map((name, at) => [name, said[at].choices[0].text]));
 }
 
+/** Begins all streams, and comes back while more than half of each is still to come. */
 async function begin(page) {
-  for (const [name, body] of Object.entries(STREAMS)) await beginStream(page, name, body);
-  for (const name of Object.keys(STREAMS)) await chunks(page, name, 10);
+  // A busy machine may look too late; then it is all said again, until the test's time is over.
+  for (let running = false; !running;) {
+    for (const [name, body] of Object.entries(STREAMS)) await beginStream(page, name, body);
+    const begun = await Promise.all(Object.keys(STREAMS).map((name) => chunks(page, name, 10)));
+    for (const { ended } of begun) assert.ok(ended === undefined || ended === "done", `a stream ended with ${ended}`);
+    running = begun.every(({ at, ended }) => ended === undefined && at.length < BASE.max_tokens / 2);
+    if (!running) await Promise.all(Object.keys(STREAMS).map((name) => chunks(page, name, Infinity)));
+  }
 }
+
+/** The pool that is the first after the first. */
+const another = (page) =>
+  until(
+    "another pool",
+    () => inspect(page),
+    ({ epoch }) => epoch === 1,
+  );
 
 async function saysTheSame(page, expected) {
   for (const name of Object.keys(STREAMS)) {
@@ -134,13 +146,13 @@ for (const [fault, words] of [
   ["end the pool", "is killed"],
   ["trap the pool", "traps"],
 ]) {
-  test(`streams survive a worker that ${words}`, { timeout: 120_000 }, async () => {
-    const page = await tab({ ...CPU, ...WATCHED });
+  test(`streams survive a worker that ${words}`, { timeout: 240_000 }, async () => {
+    const page = await tab({ ...CPU, ...WATCHED }, SLOW);
     const expected = await answers(page);
     await begin(page);
     await command(page, fault);
+    await another(page);
     await saysTheSame(page, expected);
-    assert.equal((await inspect(page)).epoch, 1);
     // The browser takes its time to end a worker.
     await until(
       "one pool in the place of another",
@@ -376,36 +388,38 @@ test("the chat page says what the CPU lacks", { timeout: 60_000 }, async () => {
 
 test("the page that houses the pool stays responsive while it streams", { timeout: 120_000 }, async (t) => {
   const page = await tab(CPU, "/synthetic/long/");
-  await page.evaluate(() => {
-    window.longTasks = [];
-    new PerformanceObserver((list) =>
-      window.longTasks.push(...list.getEntries().map(({ duration }) => duration)),
-    ).observe({
-      type: "longtask",
-    });
-  });
   assert.equal(pools(page), 1);
-  const prompt = Array.from({ length: 300 }, (_, index) => 3 + ((index * 7) % 380));
-  await beginStream(page, "long", { prompt, max_tokens: 300, ignore_eos: true, temperature: 0 });
+  // Time of the processor and not of the clock: whatever else the machine does stretches the one and not the other.
+  const devtools = await context.newCDPSession(page);
+  await devtools.send("Performance.enable");
+  const seconds = async () => {
+    const { metrics } = await devtools.send("Performance.getMetrics");
+    return metrics.find(({ name }) => name === "ThreadTime").value;
+  };
+  const prompt = Array.from({ length: 4000 }, (_, index) => 3 + ((index * 7) % 380));
+  const [before, began] = [await seconds(), performance.now()];
+  await beginStream(page, "long", { prompt, max_tokens: 60, ignore_eos: true, temperature: 0 });
   const { ended } = await chunks(page, "long", Infinity);
+  const took = (performance.now() - began) / 1e3;
+  const share = ((await seconds()) - before) / took;
   assert.equal(ended, "done");
-  const longest = Math.max(0, ...(await page.evaluate(() => window.longTasks)));
-  t.diagnostic(`longest task of 50 ms or more: ${longest} ms`);
-  assert.ok(longest < 50 * ROOM, `${longest} ms`);
+  t.diagnostic(`the page's own thread computed for ${(100 * share).toFixed(1)} % of ${took.toFixed(1)} s`);
+  // If the pool were there, it would be nearly all, or as much of it as the machine has to give.
+  assert.ok(share < 0.1, `${share}`);
 });
 
-test("in Firefox the CPU computes for two tabs, and streams survive their host tab", { timeout: 180_000 }, async () => {
+test("in Firefox the CPU computes for two tabs, and streams survive their host tab", { timeout: 360_000 }, async () => {
   const firefox = await launchFirefox();
   try {
     const [host, reader] = [await firefox.newPage(), await firefox.newPage()];
-    for (const page of [host, reader]) await connectIn(page, site.origin, MODEL, CPU);
+    for (const page of [host, reader]) await connectIn(page, site.origin, SLOW, CPU);
     assert.equal((await info(reader)).kind, "cpu");
     assert.equal((await info(reader)).notice, null);
     const expected = await answers(reader);
     await begin(reader);
     await host.close();
+    await another(reader);
     await saysTheSame(reader, expected);
-    assert.equal((await inspect(reader)).epoch, 1);
   } finally {
     await firefox.close();
   }

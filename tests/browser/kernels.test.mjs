@@ -36,7 +36,7 @@ after(() => site?.close());
 
 describe("kernels", { concurrency: 2 }, () => {
   for (const [name, [launch, from, halves]] of Object.entries(BROWSERS)) {
-    test(`in ${name} every kernel does what its CPU twin does`, { timeout: 300_000 }, async (t) => {
+    test(`in ${name} every kernel does what its CPU twin does`, { timeout: 900_000 }, async (t) => {
       const browser = await launch();
       try {
         const page = await browser.newPage();

@@ -69,14 +69,14 @@ async function atRest(page) {
     () => inspect(page),
     ({ running, waiting, in_flight, pages }) =>
       running.length + waiting.length + in_flight.length === 0 && pages.length === 1,
-    20_000,
+    60_000,
   );
   const idle = snapshot.blocks.filter((block) => block === "free" || block === "cached").length;
   const locks = await until(
     "the engine to say that it answers nobody",
     () => page.evaluate(ownLocks),
     ({ names }) => !names.includes("tilewright answering"),
-    5_000,
+    15_000,
   );
   const { held, pending } = locks;
   return {
@@ -87,7 +87,7 @@ async function atRest(page) {
   };
 }
 
-test(`${ROUNDS} rounds of opening, streaming, giving up and closing leak nothing`, { timeout: 300_000 }, async () => {
+test(`${ROUNDS} rounds of opening, streaming, giving up and closing leak nothing`, { timeout: 900_000 }, async () => {
   const page = await (await browser.newContext()).newPage();
   await connectIn(page, site.origin, MODEL, OPTIONS);
   await rounds(page, 20); // so that whatever is made once is made

@@ -12,6 +12,8 @@ const WIDE = "/synthetic/wide/";
 const LONG = "/synthetic/long/";
 /** What a busy machine may add to the targets, which are those of an idle one; each test prints what it measured. */
 const ROOM = 1.5;
+/** A tuner takes its turns at the GPU between answers, and now and then at the same time as a first step. */
+const UNTUNED = { tuning: "off" };
 const prompt = (length, seed) => Array.from({ length }, (_, index) => 3 + ((index * 7 + seed * 13) % 380));
 const greedy = (fields) => ({ ignore_eos: true, temperature: 0, ...fields });
 
@@ -31,7 +33,7 @@ afterEach(() => Promise.all(context.pages().map((page) => page.close())));
 async function tabs(count, model) {
   const pages = [];
   for (let tab = 0; tab < count; tab += 1) pages.push(await context.newPage());
-  for (const page of pages) await connectIn(page, site.origin, model);
+  for (const page of pages) await connectIn(page, site.origin, model, UNTUNED);
   return pages;
 }
 
@@ -97,9 +99,8 @@ test(
   async (t) => {
     const [first, second] = await tabs(2, LONG);
     const system = prompt(500, 3);
-    const salt = `${Math.random()}`;
-    const request = (own) => greedy({ prompt: [...system, ...prompt(12, own)], max_tokens: 4, cache_salt: salt });
-    await ask(first, "completions", { ...request(1), cache_salt: "warm" });
+    const request = (own, salt) => greedy({ prompt: [...system, ...prompt(12, own)], max_tokens: 4, cache_salt: salt });
+    await ask(first, "completions", request(1, "warm"));
     const time = async (page, name, body) => {
       const began = Date.now();
       await beginStream(page, name, body);
@@ -107,14 +108,21 @@ test(
       assert.equal(stream.ended, "done");
       return { ms: stream.at[0] - began, cached: stream.usage.prompt_tokens_details.cached_tokens };
     };
-    const cold = await time(first, "cold", request(2));
-    const warm = await time(second, "warm", request(5));
-    t.diagnostic(
-      `first token after ${cold.ms.toFixed(0)} ms, then ${warm.ms.toFixed(0)} ms: ${(warm.ms / cold.ms).toFixed(2)}`,
-    );
-    assert.equal(cold.cached, 0);
-    assert.equal(warm.cached, 496, "all full blocks of 16");
-    assert.ok(warm.ms <= 0.3 * ROOM * cold.ms, `${warm.ms} of ${cold.ms}`);
+    // The least of three: whatever else the machine does only adds to a time.
+    const colds = [];
+    const warms = [];
+    for (const pair of [1, 2, 3]) {
+      const salt = `${Math.random()}`;
+      const cold = await time(first, `cold ${pair}`, request(2, salt));
+      const warm = await time(second, `warm ${pair}`, request(5, salt));
+      assert.equal(cold.cached, 0);
+      assert.equal(warm.cached, 496, "all full blocks of 16");
+      colds.push(cold.ms);
+      warms.push(warm.ms);
+    }
+    const [cold, warm] = [Math.min(...colds), Math.min(...warms)];
+    t.diagnostic(`first token after ${cold.toFixed(0)} ms, then ${warm.toFixed(0)} ms: ${(warm / cold).toFixed(2)}`);
+    assert.ok(warm <= 0.3 * ROOM * cold, `${warm} of ${cold}`);
   },
 );
 
@@ -133,8 +141,8 @@ test(
       () => look(asker),
       ({ steps }) => steps.at(-1).step > before + 12,
     );
-    const asked = (await look(asker)).steps.at(-1).step;
-    await beginStream(asker, "short", greedy({ prompt: prompt(10, 6), max_tokens: 8 }));
+    const short = greedy({ prompt: prompt(10, 6), max_tokens: 8 });
+    const asked = (await beginStream(asker, "short", short, { looking: true })).steps.at(-1).step;
     await until(
       "the short answer's first token",
       () => streamed(asker, "short"),
@@ -190,7 +198,7 @@ test("in Firefox requests of two tabs at once say what each says alone", { timeo
   const firefox = await launchFirefox();
   try {
     const pages = [await firefox.newPage(), await firefox.newPage()];
-    for (const page of pages) await connectIn(page, site.origin, "/fixtures/llama/");
+    for (const page of pages) await connectIn(page, site.origin, "/fixtures/llama/", UNTUNED);
     const request = (number) =>
       greedy({ prompt: prompt(20 + number, number), max_tokens: 40, cache_salt: `${Math.random()}` });
     const alone = [];

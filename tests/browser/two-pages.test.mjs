@@ -17,7 +17,7 @@ after(() => site.close());
 
 test(
   "in Chromium two pages stream from one engine, and go on when the other aborts and closes",
-  { timeout: 180_000 },
+  { timeout: 540_000 },
   async () => {
     const browser = await launchChromium();
     try {
@@ -31,7 +31,7 @@ test(
 
 test(
   "in Firefox two pages stream from one engine, and go on when the other aborts and closes",
-  { timeout: 180_000 },
+  { timeout: 540_000 },
   async () => {
     const browser = await launchFirefox();
     try {
