@@ -7,7 +7,7 @@ use super::Gpu;
 use super::dispatch::{Dispatch, Kernel};
 use super::memory::{StepMemory, WORDS_AT};
 use super::pipelines::{Access, BindingKinds, Pipelines};
-use super::rung::{Attention, Products, Rung};
+use super::rung::{Attention, Form, Products, Rung};
 use super::weights::{GpuMatrix, GpuPart, GpuWeights};
 use crate::graph::{Activation, Fusion, Op, RowSet};
 use crate::kernels::KernelVariant;
@@ -17,17 +17,6 @@ use crate::model::{ModelConfig, WeightKey};
 use Access::{Read, ReadWrite, Uniform};
 use Activation::{Attended, Gate, Hidden, Key, Logits, OutputHidden, Query, Up, Value};
 use tilewright_plan::Capacity;
-
-/// Which form operations take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Products of floats, fused with what is beside them.
-    Few,
-    /// Few rows, but enough for products of integers where the device multiplies them.
-    Integers,
-    /// Products and attention by tiles.
-    Many,
-}
 
 /// Binds operations to buffers.
 pub(super) struct Binder<'a> {

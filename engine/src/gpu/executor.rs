@@ -4,14 +4,15 @@
 //! Tokens are sampled where the next step reads them; only they come back, and late. Logits come back of rows of which they, or
 //! log-probabilities, are asked for.
 
-use super::binder::{Binder, Form};
+use super::binder::Binder;
 use super::dispatch::{Counts, Dispatch, Kernel};
 use super::flight::{Asked, Flight, InFlight, Read, StepResult, output, wanted_rows};
 use super::memory::{FEW_ROWS, INTEGER_ROWS, StepMemory, WORDS_AT};
 use super::pipelines::Pipelines;
 use super::readback::StagingPool;
-use super::rung::{Products, Rung};
-use super::sampler::{RING, Sampler};
+use super::rung::{Form, Products, Rung};
+use super::sampler::Sampler;
+use super::sampler_memory::RING;
 use super::{Gpu, GpuError, GpuWeights};
 use crate::graph::{Activation, KeySplit, Program, StepData};
 use crate::kernels::KernelVariant;

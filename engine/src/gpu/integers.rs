@@ -5,10 +5,11 @@
 //! or the choice of rows as well, so that a step has no more dispatches than with floats. Query, key and value come from one
 //! product, gate and up from another: more outputs keep more of a GPU busy.
 
-use super::binder::{Binder, Form, weight_bindings, weight_shape};
+use super::binder::{Binder, weight_bindings, weight_shape};
 use super::dispatch::{Dispatch, Kernel};
 use super::memory::IntegerMemory;
 use super::pipelines::Access::{Read, ReadWrite, Uniform};
+use super::rung::Form;
 use super::weights::{GpuMatrix, GpuPart};
 use crate::graph::{Activation, Op, RowSet};
 use crate::kernels::KernelVariant;

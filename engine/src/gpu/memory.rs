@@ -2,7 +2,7 @@
 
 use super::Gpu;
 use super::rung::Rung;
-use super::sampler::SamplerMemory;
+use super::sampler_memory::SamplerMemory;
 use super::weights::lasting;
 use crate::graph::{Activation, KeySplit, RowSet, StepHeader};
 use crate::kernels::sample::RECORD_WORDS;

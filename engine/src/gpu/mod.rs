@@ -8,7 +8,7 @@
 //! - `planted`: faults for tests
 //! - `dispatch`: a kernel bound to buffers; `binder`: operations as dispatches; `rung`: by which kernels
 //! - `integers`: products of 8-bit integers
-//! - `sampler`: drawing tokens
+//! - `sampler`: drawing tokens; `sampler_memory`: in what
 //! - `flight`: steps that were not read back yet, and the sequences they belong to
 //! - [`profile`]: where a step's time goes
 //! - [`check`]: kernels against their twins, also in browsers
@@ -38,6 +38,7 @@ mod readback;
 pub mod rehearsal;
 mod rung;
 mod sampler;
+mod sampler_memory;
 mod stopwatch;
 pub mod trial;
 pub mod tunable;

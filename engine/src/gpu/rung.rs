@@ -5,10 +5,20 @@
 //! device without tiles for its prompts still decodes by parts of the keys. A refused kernel of one kind leaves the other kind alone.
 
 use super::Gpu;
-use super::binder::Form;
 use crate::kernels::KernelVariant;
 use crate::model::ModelConfig;
 use std::fmt;
+
+/// Which form operations take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Products of floats, fused with what is beside them.
+    Few,
+    /// Few rows, but enough for products of integers where the device multiplies them.
+    Integers,
+    /// Products and attention by tiles.
+    Many,
+}
 
 /// What a device has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]

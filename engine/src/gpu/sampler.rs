@@ -1,4 +1,4 @@
-//! Sampling on the GPU: its buffers, its dispatches, and the place of each sampled token.
+//! Sampling on the GPU: its dispatches, and the place of each sampled token.
 //!
 //! A sampled token is written to a ring of places, one per chunk of a step, where the embedding of a later step reads it: the
 //! token need not be known to the CPU before that step is issued. What biases, penalties and masks need is in buffers of their
@@ -9,29 +9,13 @@ use super::binder::{Binder, bind_group};
 use super::dispatch::{Dispatch, Kernel};
 use super::memory::StepMemory;
 use super::pipelines::{Access, Pipelines};
+use super::sampler_memory::{RING, SamplerMemory};
 use super::weights::lasting;
 use crate::graph::{Activation, RowSet};
 use crate::kernels::KernelVariant;
-use crate::kernels::sample::{LISTED, STATE_WORDS, SURVEY_WORDS, SampleRecords};
+use crate::kernels::sample::SampleRecords;
 use crate::kernels::source::KernelShape;
-use crate::kernels::variant::{MOST_CHUNKS, MOST_GROUPS};
 use Access::{Read, ReadWrite, Uniform};
-
-/// Steps whose sampled tokens have places of their own.
-pub(super) const RING: u32 = 8;
-
-/// What the sampler works in.
-pub(super) struct SamplerMemory {
-    /// Token and whether its logits were finite, two words each `[RING, max_chunks]`.
-    pub(super) sampled: wgpu::Buffer,
-    entries: wgpu::Buffer,
-    masks: wgpu::Buffer,
-    least: wgpu::Buffer,
-    best: wgpu::Buffer,
-    surveys: wgpu::Buffer,
-    states: wgpu::Buffer,
-    listed: wgpu::Buffer,
-}
 
 /// The sampler's dispatches, and the buffers that are not bound once and for all.
 pub(super) struct Sampler {
@@ -46,36 +30,6 @@ pub(super) struct Sampler {
     filter: [Dispatch; 3],
     scan: Dispatch,
     pick: Dispatch,
-}
-
-const ENTRIES: &str = "biases and penalties";
-const MASKS: &str = "masks";
-
-/// Bytes of entries that there is room for at first: a history of some two thousand tokens.
-const ENTRIES_BYTES: u64 = 24 << 10;
-
-impl SamplerMemory {
-    /// For so many chunks and rows of logits at a time.
-    pub(super) fn new(gpu: &Gpu, vocabulary: u32, max_chunks: u32, max_outputs: u64) -> Self {
-        let groups = if gpu.is_software() { 4 } else { MOST_GROUPS };
-        let of_outputs = |label: &str, bytes: u64| lasting(gpu, label, max_outputs * bytes);
-        Self {
-            sampled: lasting(gpu, "sampled tokens", u64::from(RING * max_chunks) * 8),
-            entries: lasting(gpu, ENTRIES, ENTRIES_BYTES),
-            masks: lasting(gpu, MASKS, u64::from(vocabulary.div_ceil(32)) * 4),
-            least: of_outputs("least candidates", 8),
-            best: of_outputs("best of parts", u64::from(MOST_CHUNKS) * 16),
-            surveys: of_outputs("surveys of logits", u64::from(groups * SURVEY_WORDS) * 4),
-            states: of_outputs("states of filters", u64::from(STATE_WORDS) * 4),
-            listed: of_outputs("listed candidates", u64::from(LISTED) * 8),
-        }
-    }
-
-    /// Bytes of all.
-    pub(super) fn bytes(&self) -> u64 {
-        let Self { sampled, entries, masks, least, best, surveys, states, listed } = self;
-        [sampled, entries, masks, least, best, surveys, states, listed].map(wgpu::Buffer::size).iter().sum()
-    }
 }
 
 impl Sampler {
@@ -144,11 +98,11 @@ impl Sampler {
     pub(super) fn write(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, memory: &StepMemory, records: &SampleRecords) {
         let (step, logits) = (&memory.step, memory.activation(Activation::Logits));
         let header = [(0, Uniform, step), (1, Read, step), (2, ReadWrite, logits)];
-        if write(gpu, &mut self.entries, ENTRIES, &records.entries) {
+        if write(gpu, &mut self.entries, "biases and penalties", &records.entries) {
             let bindings = [&header[..], &[(3, Read, &self.entries), (4, Read, &self.sampled)]].concat();
             self.adjust.bind_group = bind_group(gpu, pipelines, step, &bindings);
         }
-        if write(gpu, &mut self.masks, MASKS, &records.masks) {
+        if write(gpu, &mut self.masks, "masks", &records.masks) {
             let bindings = [&header[..], &[(3, Read, &self.masks)]].concat();
             self.mask.bind_group = bind_group(gpu, pipelines, step, &bindings);
         }
