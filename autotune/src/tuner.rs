@@ -127,7 +127,8 @@ impl<'a> Tuner<'a> {
     /// Puts to use what is known and measures what is not.
     pub async fn run(self) -> Status {
         let result = self.all().await;
-        self.show(|status| match result {
+        // What time it took was read when its last part ended.
+        self.change(|status| match result {
             Ok(()) => status.state = State::Done,
             Err(error) => {
                 tracing::warn!("tuning ended early: {error}");
@@ -385,9 +386,15 @@ impl<'a> Tuner<'a> {
     }
 
     fn show(&self, change: impl FnOnce(&mut Status)) {
+        self.change(|status| {
+            status.elapsed_ms = self.host.worked_us() / 1e3;
+            change(status);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Status)) {
         let mut status = self.status.borrow_mut();
         change(&mut status);
-        status.elapsed_ms = self.host.worked_us() / 1e3;
         (self.tell)(&status);
     }
 
@@ -395,7 +402,7 @@ impl<'a> Tuner<'a> {
     fn lap(&self, part: impl FnOnce(&mut Status) -> &mut f64) {
         self.show(|status| {
             let before_ms = status.adopting_ms + status.tuning_ms + status.trying_ms;
-            *part(status) = self.host.worked_us() / 1e3 - before_ms;
+            *part(status) = status.elapsed_ms - before_ms;
         });
     }
 }
