@@ -223,7 +223,7 @@ impl GpuExecutor {
         let tiles = data.tiles(queries);
         let room = (WORDS_AT / 4) as usize;
         let mut header = data.pack(&tiles, &records.words, split, room, &mut self.words);
-        self.sampler.write(&self.gpu, &mut self.pipelines, &self.memory, records);
+        self.sampler.write(&self.gpu, &mut self.pipelines, &mut self.memory, records);
         let outputs = header.outputs;
         let wanted = wanted_rows(&asked);
         let sampled = chunks.iter().filter(|chunk| chunk.output == ChunkOutput::Sample).count() as u64;
@@ -245,7 +245,13 @@ impl GpuExecutor {
             let staging = last.then(|| {
                 let staging = self.token_staging.take();
                 let bytes = sampled.max(1) * 8;
-                encoder.copy_buffer_to_buffer(&self.sampler.sampled, u64::from(first_place) * 8, &staging, 0, bytes);
+                encoder.copy_buffer_to_buffer(
+                    &self.memory.sampler.sampled,
+                    u64::from(first_place) * 8,
+                    &staging,
+                    0,
+                    bytes,
+                );
                 (staging, bytes)
             });
             let submission = self.gpu.queue.submit([encoder.finish()]);

@@ -17,14 +17,10 @@ use crate::kernels::sample::SampleRecords;
 use crate::kernels::source::KernelShape;
 use Access::{Read, ReadWrite, Uniform};
 
-/// The sampler's dispatches, and the buffers that are not bound once and for all.
+/// The sampler's dispatches.
 pub(super) struct Sampler {
-    /// See [`SamplerMemory`].
-    pub(super) sampled: wgpu::Buffer,
     max_chunks: u32,
-    entries: wgpu::Buffer,
     adjust: Dispatch,
-    masks: wgpu::Buffer,
     mask: Dispatch,
     /// Survey, sift and search.
     filter: [Dispatch; 3],
@@ -61,9 +57,6 @@ impl Sampler {
             ],
             scan: bind(Kernel::Scan, &[(2, Read, logits), (3, Read, least), (4, ReadWrite, best)]),
             pick: bind(Kernel::Pick, &[(2, Read, best), (3, ReadWrite, sampled)]),
-            sampled: sampled.clone(),
-            entries: entries.clone(),
-            masks: masks.clone(),
             max_chunks,
         }
     }
@@ -95,15 +88,24 @@ impl Sampler {
     }
 
     /// Hands entries and masks to the device, in larger buffers if need be.
-    pub(super) fn write(&mut self, gpu: &Gpu, pipelines: &mut Pipelines, memory: &StepMemory, records: &SampleRecords) {
+    pub(super) fn write(
+        &mut self,
+        gpu: &Gpu,
+        pipelines: &mut Pipelines,
+        memory: &mut StepMemory,
+        records: &SampleRecords,
+    ) {
+        let entries_grew = write(gpu, &mut memory.sampler.entries, "biases and penalties", &records.entries);
+        let masks_grew = write(gpu, &mut memory.sampler.masks, "masks", &records.masks);
         let (step, logits) = (&memory.step, memory.activation(Activation::Logits));
+        let SamplerMemory { sampled, entries, masks, .. } = &memory.sampler;
         let header = [(0, Uniform, step), (1, Read, step), (2, ReadWrite, logits)];
-        if write(gpu, &mut self.entries, "biases and penalties", &records.entries) {
-            let bindings = [&header[..], &[(3, Read, &self.entries), (4, Read, &self.sampled)]].concat();
+        if entries_grew {
+            let bindings = [&header[..], &[(3, Read, entries), (4, Read, sampled)]].concat();
             self.adjust.bind_group = bind_group(gpu, pipelines, step, &bindings);
         }
-        if write(gpu, &mut self.masks, "masks", &records.masks) {
-            let bindings = [&header[..], &[(3, Read, &self.masks)]].concat();
+        if masks_grew {
+            let bindings = [&header[..], &[(3, Read, masks)]].concat();
             self.mask.bind_group = bind_group(gpu, pipelines, step, &bindings);
         }
     }

@@ -56,7 +56,7 @@ pub struct MemoryUse {
     pub weights_bytes: u64,
     /// Keys and values.
     pub kv_bytes: u64,
-    /// Activations and the data of a step.
+    /// What steps work in: activations, the sampler's buffers, a step's data, and a spare block of keys and values.
     pub scratch_bytes: u64,
 }
 
