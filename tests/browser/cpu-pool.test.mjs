@@ -388,6 +388,14 @@ test("the chat page says what the CPU lacks", { timeout: 60_000 }, async () => {
 
 test("the page that houses the pool stays responsive while it streams", { timeout: 120_000 }, async (t) => {
   const page = await tab(CPU, "/synthetic/long/");
+  await page.evaluate(() => {
+    window.longTasks = [];
+    new PerformanceObserver((list) =>
+      window.longTasks.push(...list.getEntries().map(({ duration }) => duration)),
+    ).observe({
+      type: "longtask",
+    });
+  });
   assert.equal(pools(page), 1);
   // Time of the processor and not of the clock: whatever else the machine does stretches the one and not the other.
   const devtools = await context.newCDPSession(page);
@@ -406,6 +414,9 @@ test("the page that houses the pool stays responsive while it streams", { timeou
   t.diagnostic(`the page's own thread computed for ${(100 * share).toFixed(1)} % of ${took.toFixed(1)} s`);
   // If the pool were there, it would be nearly all, or as much of it as the machine has to give.
   assert.ok(share < 0.1, `${share}`);
+  const longest = Math.max(0, ...(await page.evaluate(() => window.longTasks)));
+  t.diagnostic(`longest task of 50 ms or more: ${longest} ms`);
+  assert.ok(longest < 50 * ROOM, `${longest} ms`);
 });
 
 test("in Firefox the CPU computes for two tabs, and streams survive their host tab", { timeout: 360_000 }, async () => {

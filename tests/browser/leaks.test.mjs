@@ -69,14 +69,14 @@ async function atRest(page) {
     () => inspect(page),
     ({ running, waiting, in_flight, pages }) =>
       running.length + waiting.length + in_flight.length === 0 && pages.length === 1,
-    60_000,
+    20_000,
   );
   const idle = snapshot.blocks.filter((block) => block === "free" || block === "cached").length;
   const locks = await until(
     "the engine to say that it answers nobody",
     () => page.evaluate(ownLocks),
     ({ names }) => !names.includes("tilewright answering"),
-    15_000,
+    5_000,
   );
   const { held, pending } = locks;
   return {
