@@ -9,7 +9,7 @@ use tilewright_api::ApiError;
 use tilewright_engine::bench::{Sampling, Suite};
 use tilewright_engine::load::{load_shape, shape_bytes};
 use tilewright_engine::model::shapes::{SHAPES, Shape};
-use tilewright_engine::{Device, GpuError, LoadError as WeightsError, LoadOptions, Loaded};
+use tilewright_engine::{Device, LoadOptions, Loaded};
 use tilewright_host::{LoadError, ModelLayout, Phase, Progress, load_weights};
 
 /// What a token's keys and values take at most in models of up to eight billion weights, for a file that was not read yet.
