@@ -16,6 +16,9 @@ const BASE = { prompt: [1, 20, 30, 40, 50], max_tokens: 250, ignore_eos: true };
 /** Both must say the same again: one draws by its seed, one does not draw. */
 const STREAMS = { seeded: { ...BASE, temperature: 1, seed: 7 }, greedy: { ...BASE, temperature: 0 } };
 
+/** What a busy machine may add to a limit. */
+const ROOM = 1.5;
+
 /** The watched worker in a browser whose GPU passes for a real one, which `auto` takes. */
 const REAL_GPU = { workerUrl: "/faulty/real-gpu/worker.js" };
 
